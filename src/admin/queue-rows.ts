@@ -1,0 +1,98 @@
+// Rows of `queue list`: one recipient a line, from the spool, with what the scheduler knows of the moment. Pure but for the reader.
+
+import { idToText } from '../spool/ids.ts'
+import type { Envelope, Group, MessageId } from '../spool/types.ts'
+import { QueueClass } from '../spool/types.ts'
+
+/** One recipient in the queue, as people and scripts see it. Times are ISO 8601, '' where there is none. */
+export interface QueueLine {
+  readonly id: string
+  readonly sender: string
+  readonly recipient: string
+  readonly tenant: string
+  readonly class: string
+  readonly site: string
+  readonly state: QueueState
+  readonly attempts: number
+  readonly nextAttempt: string
+  readonly expires: string
+  readonly bytes: number
+  readonly lastReply: string
+}
+
+/** `scheduled`: due later. `ready`: due, waits for its turn. `active`: granted to a connection. `held`: by an operator. */
+export type QueueState = 'scheduled' | 'ready' | 'active' | 'held'
+
+/** What the scheduler adds to a group. */
+export interface Overlay {
+  readonly site: string
+  readonly state: QueueState
+  /** ms since 1970. */
+  readonly nextAttempt: number
+}
+
+/** Which lines are wanted; absent fields match everything. Addresses and domains compare without case. */
+export interface QueueFilter {
+  readonly id?: string
+  readonly domain?: string
+  readonly sender?: string
+  readonly recipient?: string
+  readonly tenant?: string
+  readonly site?: string
+  readonly state?: string
+}
+
+/** The reader's part that is used here. */
+export interface QueueSource {
+  refresh(): void
+  message(id: MessageId): { readonly envelope: Envelope } | undefined
+  groups(): Iterable<Group>
+}
+
+export function className(group: Group): string {
+  return group.class === QueueClass.bulk ? 'bulk' : 'transactional'
+}
+
+/** The state that the stored record alone tells: enough when no server runs. */
+export function storedOverlay(group: Group, now: number): Overlay {
+  const state = group.held ? 'held' : group.due > now ? 'scheduled' : 'ready'
+  return { site: group.domain, state, nextAttempt: group.due }
+}
+
+function iso(ms: number): string {
+  return ms > 0 ? new Date(ms).toISOString() : ''
+}
+
+function domainOf(address: string): string {
+  return address.slice(address.lastIndexOf('@') + 1)
+}
+
+function same(wanted: string | undefined, value: string): boolean {
+  return wanted === undefined || wanted.toLowerCase() === value.toLowerCase()
+}
+
+export function matchesGroup(filter: QueueFilter, group: Group): boolean {
+  return same(filter.id, idToText(group.id)) && same(filter.tenant, group.tenant)
+}
+
+export function matchesLine(filter: QueueFilter, line: QueueLine): boolean {
+  const domain = filter.domain === undefined || same(filter.domain, domainOf(line.recipient))
+  return domain && same(filter.sender, line.sender) && same(filter.recipient, line.recipient) && same(filter.site, line.site) && same(filter.state, line.state)
+}
+
+export function linesOf(group: Group, envelope: Envelope, overlay: Overlay): QueueLine[] {
+  return group.pending.map((recipient) => ({
+    id: idToText(group.id),
+    sender: envelope.sender,
+    recipient: recipient.address,
+    tenant: group.tenant,
+    class: className(group),
+    site: overlay.site,
+    state: overlay.state,
+    attempts: group.attempts,
+    nextAttempt: overlay.state === 'held' ? '' : iso(overlay.nextAttempt),
+    expires: iso(group.expires),
+    bytes: group.bytes,
+    lastReply: group.lastReply,
+  }))
+}

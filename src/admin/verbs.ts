@@ -1,0 +1,236 @@
+// What the control socket answers: one function a verb. Main thread; the spool is read, never written, here.
+
+import { systemClock } from '../lib/clock.ts'
+import { prometheusText, type MetricsMemory } from '../lib/metrics.ts'
+import { idFromText, idToText, shardOf } from '../spool/ids.ts'
+import { SpoolReader } from '../spool/reader.ts'
+import type { Group } from '../spool/types.ts'
+import { ControlError, type Caller, type Verb } from './control.ts'
+import { linesOf, matchesGroup, matchesLine, storedOverlay, type Overlay, type QueueFilter, type QueueLine } from './queue-rows.ts'
+
+const NOT_FOUND = 1
+const USAGE = 2
+/** Groups whose state is asked of the scheduler at once. */
+const OVERLAY_BATCH = 500
+
+/** A question to a thread; see threads/asker.ts. */
+export interface ThreadAsker {
+  ask(thread: string, verb: string, args: unknown, row?: (row: unknown) => void): Promise<void>
+  stream(thread: string, verb: string, args: unknown, row: (row: unknown) => void): { done: Promise<void>; cancel: () => void }
+}
+
+export interface VerbContext {
+  readonly dataDir: string
+  readonly metrics: MetricsMemory
+  readonly asker: ThreadAsker
+  /** Names of the threads that are asked for live dialogues. */
+  readonly threads: () => readonly string[]
+  /** The net thread that owns a shard. */
+  readonly ownerOf: (shard: number) => string
+  /** Makes a thread throw, for tests of the supervision. */
+  readonly throwIn: (thread: string) => boolean
+}
+
+const FILTER_KEYS = ['id', 'domain', 'sender', 'recipient', 'tenant', 'site', 'state'] as const
+
+function filterOf(args: Readonly<Record<string, unknown>>): QueueFilter {
+  const filter: Record<string, string> = {}
+  for (const key of FILTER_KEYS) {
+    const value = args[key]
+    if (value === undefined) continue
+    if (typeof value !== 'string') throw new ControlError(USAGE, `${key} must be a text`)
+    filter[key] = value
+  }
+  return filter
+}
+
+function idOf(args: Readonly<Record<string, unknown>>): number {
+  const text = args['id']
+  const id = typeof text === 'string' ? idFromText(text) : -1
+  if (id < 0) throw new ControlError(USAGE, `${String(text)} is not a message id: eleven letters and digits, as in "queued as ID"`)
+  return id
+}
+
+interface Listed {
+  readonly group: Group
+  readonly lines: readonly QueueLine[]
+}
+
+class QueueVerbs {
+  readonly #context: VerbContext
+  #reader: Promise<SpoolReader> | undefined
+
+  constructor(context: VerbContext) {
+    this.#context = context
+  }
+
+  reader(): Promise<SpoolReader> {
+    this.#reader ??= SpoolReader.open(this.#context.dataDir)
+    return this.#reader
+  }
+
+  /** Groups with at least one line that matches, with their live state, in batches. */
+  async *listed(filter: QueueFilter): AsyncGenerator<readonly Listed[]> {
+    const reader = await this.reader()
+    reader.refresh()
+    let batch: Group[] = []
+    const groups = filter.id === undefined ? reader.groups() : reader.groupsOf(idOf({ id: filter.id }))
+    for (const group of groups) {
+      if (!matchesGroup(filter, group)) continue
+      batch.push(group)
+      if (batch.length < OVERLAY_BATCH) continue
+      yield await this.#lines(reader, batch, filter)
+      batch = []
+    }
+    yield await this.#lines(reader, batch, filter)
+  }
+
+  async #lines(reader: SpoolReader, groups: readonly Group[], filter: QueueFilter): Promise<Listed[]> {
+    const overlays = await this.#overlays(groups)
+    const now = systemClock.now()
+    reader.refresh()
+    const listed: Listed[] = []
+    for (const [index, group] of groups.entries()) {
+      const message = reader.message(group.id)
+      if (!message) continue
+      const lines = linesOf(group, message.envelope, overlays[index] ?? storedOverlay(group, now)).filter((line) => matchesLine(filter, line))
+      if (lines.length > 0) listed.push({ group, lines })
+    }
+    return listed
+  }
+
+  async #overlays(groups: readonly Group[]): Promise<(Overlay | undefined)[]> {
+    let overlays: (Overlay | undefined)[] = []
+    if (groups.length === 0) return overlays
+    const refs = groups.map(({ id, group }) => ({ id, group }))
+    await this.#context.asker.ask('scheduler', 'overlay', refs, (row) => {
+      overlays = row as (Overlay | undefined)[]
+    })
+    return overlays
+  }
+
+  list: Verb = async (args, caller) => {
+    for await (const batch of this.listed(filterOf(args))) {
+      for (const { lines } of batch) for (const line of lines) caller.row(line)
+      await caller.drained()
+      if (caller.gone) return 0
+    }
+    return 0
+  }
+
+  summary: Verb = async (_args, caller) => {
+    await this.#context.asker.ask('scheduler', 'summary', {}, (row) => caller.row(row))
+    return 0
+  }
+
+  show: Verb = async (args, caller) => {
+    const id = idOf(args)
+    const reader = await this.reader()
+    reader.refresh()
+    const message = reader.message(id)
+    if (!message) throw new ControlError(NOT_FOUND, `no message ${idToText(id)} is in the queue`)
+    const { envelope } = message
+    caller.row({ ...envelope, id: idToText(id), acceptedAt: new Date(envelope.acceptedAt).toISOString() })
+    for await (const batch of this.listed({ id: idToText(id) })) for (const { lines } of batch) for (const line of lines) caller.row(line)
+    return 0
+  }
+
+  /** Hold, release, retry, remove or bounce what matches; answers one row with the number of groups changed. */
+  change(action: string): Verb {
+    return async (args, caller) => {
+      const filter = filterOf(args)
+      if (Object.keys(filter).length === 0 && args['all'] !== true) throw new ControlError(USAGE, `${action} needs a filter, or all`)
+      let changed = 0
+      for await (const batch of this.listed(filter)) changed += await this.#apply(action, batch)
+      caller.row({ action, changed })
+      return changed > 0 ? 0 : NOT_FOUND
+    }
+  }
+
+  async #apply(action: string, batch: readonly Listed[]): Promise<number> {
+    const byOwner = new Map<string, { id: number; group: number }[]>()
+    for (const { group } of batch) {
+      const owner = this.#context.ownerOf(shardOf(group.id))
+      const refs = byOwner.get(owner) ?? []
+      refs.push({ id: group.id, group: group.group })
+      byOwner.set(owner, refs)
+    }
+    let changed = 0
+    for (const [owner, refs] of byOwner) {
+      await this.#context.asker.ask(owner, 'admin', { action, refs }, (row) => {
+        changed += row as number
+      })
+    }
+    // A retry also forgets the back-off of the sites concerned.
+    if (action === 'retry') await this.#context.asker.ask('scheduler', 'wake', [...new Set(batch.map(({ group }) => group.domain))])
+    return changed
+  }
+
+  explain: Verb = async (args, caller) => {
+    const id = idOf(args)
+    const reader = await this.reader()
+    reader.refresh()
+    const { EventTail } = await import('../spool/events.ts')
+    const events = await EventTail.open(this.#context.dataDir)
+    const history = await events.historyOf(idToText(id))
+    const groups = [...reader.groupsOf(id)]
+    if (groups.length === 0 && history.length === 0) throw new ControlError(NOT_FOUND, `nothing is known of ${idToText(id)}: not in the queue, and no event names it`)
+    if (groups.length === 0) caller.row({ id: idToText(id), state: 'done', nextAttempt: '', binding: null, lastReply: history.at(-1)?.reply ?? '', history })
+    for (const group of groups) {
+      await this.#context.asker.ask('scheduler', 'explain', { id, group: group.group }, (row) => {
+        const recipients = group.pending.map(({ address }) => address)
+        caller.row({ id: idToText(id), recipients, ...(row as object), lastReply: group.lastReply, history })
+      })
+    }
+    return 0
+  }
+}
+
+/** Streams rows of several threads until the caller goes away. */
+function trace(context: VerbContext, direction: 'in' | 'out'): Verb {
+  return async (args, caller: Caller) => {
+    const match = typeof args['match'] === 'string' ? args['match'] : ''
+    const wanted = direction === 'in' ? 'net.' : 'deliver.'
+    const streams = context
+      .threads()
+      .filter((name) => name.startsWith(wanted))
+      .map((name) => context.asker.stream(name, 'trace', { match }, (row) => caller.row(row)))
+    caller.onGone(() => streams.forEach((stream) => stream.cancel()))
+    await Promise.all(streams.map((stream) => stream.done))
+    return 0
+  }
+}
+
+function metrics(context: VerbContext): Verb {
+  return async (_args, caller) => {
+    const queue: Record<string, number> = {}
+    await context.asker.ask('scheduler', 'counts', {}, (row) => Object.assign(queue, row))
+    caller.row(prometheusText(context.metrics, queue))
+    return 0
+  }
+}
+
+function throwIn(context: VerbContext): Verb {
+  return (args) => {
+    const thread = String(args['thread'])
+    if (!context.throwIn(thread)) return Promise.reject(new ControlError(USAGE, `no such thread: ${thread}`))
+    return Promise.resolve(0)
+  }
+}
+
+/** All verbs by name. */
+export function makeVerbs(context: VerbContext): ReadonlyMap<string, Verb> {
+  const queue = new QueueVerbs(context)
+  const verbs: [string, Verb][] = [
+    ['queue.list', queue.list],
+    ['queue.summary', queue.summary],
+    ['queue.show', queue.show],
+    ...['hold', 'release', 'retry', 'remove', 'bounce'].map((action): [string, Verb] => [`queue.${action}`, queue.change(action)]),
+    ['explain', queue.explain],
+    ['trace.in', trace(context, 'in')],
+    ['trace.out', trace(context, 'out')],
+    ['metrics', metrics(context)],
+    ['debug.throw', throwIn(context)],
+  ]
+  return new Map(verbs)
+}

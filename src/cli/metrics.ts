@@ -1,0 +1,16 @@
+// rohrpost metrics: the counters of the running server.
+
+import type { Command, CommandContext } from './command.ts'
+import { askServer } from './control.ts'
+import { loadForClient } from './data-dir.ts'
+
+export const metrics: Command = {
+  name: 'metrics',
+  summary: 'Print the counters of the running server in Prometheus text format',
+  usage: '',
+  options: {},
+  async run(context: CommandContext): Promise<number> {
+    const { dataDir } = await loadForClient(context)
+    return askServer({ dataDir, verb: 'metrics', args: {} }, (row) => context.out.put(String(row)))
+  },
+}

@@ -1,0 +1,154 @@
+// rohrpost queue …: looks at the queue and changes it. The server answers; without one, `list` and `summary` read the spool.
+
+import type { QueueFilter, QueueLine } from '../admin/queue-rows.ts'
+import { CliError, ExitCode, usageError } from './command.ts'
+import type { Command, CommandContext, OptionSpec } from './command.ts'
+import { askServer } from './control.ts'
+import { loadForClient } from './data-dir.ts'
+import { objectTable } from './rows.ts'
+import { Table } from './table.ts'
+
+const FILTERS: Readonly<Record<keyof QueueFilter, OptionSpec>> = {
+  id: { type: 'string', value: 'ID', help: 'the message with this id' },
+  domain: { type: 'string', value: 'DOMAIN', help: 'recipients in this domain' },
+  sender: { type: 'string', value: 'ADDRESS', help: "messages of this sender; '' is the null sender" },
+  recipient: { type: 'string', value: 'ADDRESS', help: 'this recipient' },
+  tenant: { type: 'string', value: 'NAME', help: 'messages of this tenant' },
+  site: { type: 'string', value: 'SITE', help: 'what goes to this site' },
+  state: { type: 'string', value: 'STATE', help: 'scheduled, ready, active or held' },
+}
+const STATES: readonly string[] = ['scheduled', 'ready', 'active', 'held']
+
+function filterOf(context: CommandContext): QueueFilter {
+  if (context.positionals.length > 0)
+    throw usageError(`unexpected argument: ${context.positionals[0] as string}; filters are options such as --domain`)
+  const given = Object.keys(FILTERS).flatMap((name) => {
+    const value = context.text(name)
+    return value === undefined ? [] : [[name, value]]
+  })
+  const filter = Object.fromEntries(given) as QueueFilter
+  if (filter.state !== undefined && !STATES.includes(filter.state)) throw usageError(`--state is one of ${STATES.join(', ')}`)
+  return filter
+}
+
+export const queueList: Command = {
+  name: 'queue list',
+  summary: 'List the recipients that mail waits for',
+  usage: '[FILTERS]',
+  options: FILTERS,
+  details: 'One line a recipient. Works without a running server too: the spool is then read as it lies.',
+  async run(context: CommandContext): Promise<number> {
+    const filter = filterOf(context)
+    const { dataDir } = await loadForClient(context)
+    const printer = linePrinter(context)
+    const onRow = (row: unknown): Promise<void> => printer.row(row as QueueLine)
+    const code = await orOffline(
+      () => askServer({ dataDir, verb: 'queue.list', args: { ...filter } }, onRow),
+      async () => {
+        const { offlineLines } = await import('./offline.ts')
+        for await (const line of offlineLines(dataDir, filter, context.clock.now())) await printer.row(line)
+        return ExitCode.ok
+      },
+    )
+    await printer.end()
+    return code
+  },
+}
+
+export const queueSummary: Command = {
+  name: 'queue summary',
+  summary: 'Count what waits, by site and state',
+  usage: '',
+  options: {},
+  details: 'Without a running server the spool is counted as it lies, by routing domain.',
+  async run(context: CommandContext): Promise<number> {
+    const { dataDir } = await loadForClient(context)
+    const table = objectTable(context)
+    const code = await orOffline(
+      () => askServer({ dataDir, verb: 'queue.summary', args: {} }, (row) => table.row(row as object)),
+      async () => {
+        const { offlineSummary } = await import('./offline.ts')
+        for (const row of await offlineSummary(dataDir, context.clock.now())) await table.row(row)
+        return ExitCode.ok
+      },
+    )
+    await table.end()
+    return code
+  },
+}
+
+export const queueShow: Command = {
+  name: 'queue show',
+  summary: 'Show a message: its envelope and its recipients',
+  usage: 'ID',
+  options: {},
+  async run(context: CommandContext): Promise<number> {
+    const id = onlyId(context)
+    const { dataDir } = await loadForClient(context)
+    return askServer({ dataDir, verb: 'queue.show', args: { id } }, async (row) => {
+      if (context.json) return context.out.json(row)
+      for (const [key, value] of Object.entries(row as object)) await context.out.line(`${key.padEnd(12)}${String(value)}`)
+      await context.out.line('')
+    })
+  },
+}
+
+function changeCommand(action: 'hold' | 'release' | 'retry' | 'remove' | 'bounce', summary: string, done: string): Command {
+  return {
+    name: `queue ${action}`,
+    summary,
+    usage: 'FILTERS | --all',
+    options: { ...FILTERS, all: { type: 'boolean', help: 'everything in the queue' } },
+    details: 'Needs at least one filter. Ends with 1 when nothing matched.',
+    async run(context: CommandContext): Promise<number> {
+      const filter = filterOf(context)
+      const all = context.flag('all')
+      if (Object.keys(filter).length === 0 && !all) throw usageError(`queue ${action} needs a filter, or --all`)
+      const { dataDir } = await loadForClient(context)
+      return askServer({ dataDir, verb: `queue.${action}`, args: all ? { ...filter, all } : { ...filter } }, (row) => {
+        const { changed } = row as { changed: number }
+        return context.json ? context.out.json(row) : context.out.line(`${changed} ${done}`)
+      })
+    },
+  }
+}
+
+export const queueChanges: readonly Command[] = [
+  changeCommand('hold', 'Keep messages from being tried', 'held'),
+  changeCommand('release', 'Let held messages go', 'released'),
+  changeCommand('retry', 'Try messages now', 'to be tried now'),
+  changeCommand('remove', 'Take messages out of the queue without a word to their senders', 'removed'),
+  changeCommand('bounce', 'Give messages up and tell their senders', 'bounced'),
+]
+
+/** The id that a command takes as its one argument. */
+export function onlyId(context: CommandContext): string {
+  const [id, ...others] = context.positionals
+  if (id === undefined) throw usageError('a message id is missing, as in "queued as ID"')
+  if (others.length > 0) throw usageError(`unexpected argument: ${others[0] as string}`)
+  return id
+}
+
+/** The server's answer, or what can be had without one. */
+async function orOffline(online: () => Promise<number>, offline: () => Promise<number>): Promise<number> {
+  try {
+    return await online()
+  } catch (error) {
+    if (!(error instanceof CliError) || error.code !== ExitCode.notRunning || !error.message.startsWith('no server')) throw error
+    return offline()
+  }
+}
+
+function linePrinter(context: CommandContext): { row(line: QueueLine): Promise<void>; end(): Promise<void> } {
+  if (context.json) return { row: (line) => context.out.json(line), end: () => Promise.resolve() }
+  const titles = ['id', 'sender', 'recipient', 'site', 'state', 'tries', 'next', 'bytes', 'last reply']
+  const table = new Table(
+    context.out,
+    titles.map((title) => ({ title, right: title === 'tries' || title === 'bytes' })),
+  )
+  return {
+    row: ({ id, sender, recipient, site, state, attempts, nextAttempt, bytes, lastReply }) =>
+      table.row([id, sender === '' ? '<>' : sender, recipient, site, state, attempts, nextAttempt || '-', bytes, lastReply]),
+    end: () => table.end(),
+  }
+}

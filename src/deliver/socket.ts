@@ -1,0 +1,152 @@
+// The transport over node:net and node:tls. Deliver threads.
+//
+// Plain sockets of a thread read into one buffer: libuv fills it and calls back at once, and the client consumes all of
+// it before it returns. That saves a 64 KB allocation and the stream's machinery for each read.
+
+import type { Clock } from '../lib/clock.ts'
+import { connect, isIP } from 'node:net'
+import type { Socket } from 'node:net'
+import { checkServerIdentity, connect as connectTls, createSecureContext } from 'node:tls'
+import type { SecureContext, TLSSocket } from 'node:tls'
+import { BODY_PIECE_BYTES } from './limits.ts'
+import { TlsSessions } from './tls-memory.ts'
+import type { ConnectTarget, PeerSocket, SocketEvents, TlsTarget, Transport } from './transport.ts'
+
+const READ_BYTES = 64 * 1024
+
+/** How long the last bytes of a connection may take. */
+const LINGER_MS = 5000
+
+export interface NetTransportOptions {
+  readonly clock: Clock
+  /** TLS sessions kept for resumption. */
+  readonly tlsSessionsMax: number
+  /** Authorities in PEM that `verify` trusts; default: those that Node brings along. */
+  readonly ca?: readonly string[]
+}
+
+/** What the sockets of a thread share. */
+interface Shared {
+  readonly clock: Clock
+  readonly buffer: Buffer
+  readonly sessions: TlsSessions
+  readonly context: () => SecureContext
+}
+
+export class NetTransport implements Transport {
+  readonly #shared: Shared
+
+  constructor(options: NetTransportOptions) {
+    const { clock, ca } = options
+    let context: SecureContext | undefined
+    this.#shared = {
+      clock,
+      buffer: Buffer.allocUnsafeSlow(READ_BYTES),
+      sessions: new TlsSessions(options.tlsSessionsMax),
+      // Made at the first use, and once: it holds all authorities.
+      context: () => (context ??= createSecureContext(ca ? { ca: [...ca] } : {})),
+    }
+  }
+
+  connect(target: ConnectTarget, events: SocketEvents): PeerSocket {
+    return new NetSocket(target, events, this.#shared)
+  }
+}
+
+class NetSocket implements PeerSocket {
+  readonly #events: SocketEvents
+  readonly #shared: Shared
+  #socket: Socket
+  #closed = false
+  #cause = ''
+
+  constructor(target: ConnectTarget, events: SocketEvents, shared: Shared) {
+    this.#events = events
+    this.#shared = shared
+    const onread = {
+      buffer: shared.buffer,
+      callback: (count: number, bytes: Uint8Array): boolean => {
+        if (!this.#closed) this.#events.received(bytes as Buffer, 0, count)
+        return true
+      },
+    }
+    const { address, port, localAddress } = target
+    const local = localAddress === undefined ? {} : { localAddress }
+    this.#socket = connect({ host: address, port, noDelay: true, autoSelectFamily: false, onread, ...local })
+    this.#socket.once('connect', () => void (this.#closed || this.#events.connected()))
+    this.#watch(this.#socket)
+  }
+
+  write(bytes: Buffer): boolean {
+    if (this.#socket.destroyed) return true
+    this.#socket.write(bytes)
+    return this.#socket.writableLength < BODY_PIECE_BYTES
+  }
+
+  startTls(target: TlsTarget): void {
+    const { sessions } = this.#shared
+    const plain = this.#socket
+    plain.removeAllListeners()
+    const key = `${target.name}:${target.port}:${target.policy}`
+    const session = sessions.get(key)
+    const isAddress = isIP(target.name) !== 0
+    const secure = connectTls({
+      socket: plain,
+      secureContext: this.#shared.context(),
+      host: target.name,
+      rejectUnauthorized: false,
+      // RFC 6066 §3: no addresses in SNI.
+      ...(!isAddress && { servername: target.name }),
+      ...(session && { session }),
+      ...(target.policy !== 'verify' && { checkServerIdentity: () => undefined }),
+      ...(target.policy === 'verify' && { checkServerIdentity: (_: string, certificate) => checkServerIdentity(target.name, certificate) }),
+    })
+    this.#socket = secure
+    plain.on('error', (error) => this.#failed(error))
+    secure.on('session', (ticket: Buffer) => sessions.set(key, ticket))
+    secure.once('secureConnect', () => void (this.#closed || this.#onSecure(secure)))
+    secure.on('data', (bytes: Buffer) => void (this.#closed || this.#events.received(bytes, 0, bytes.length)))
+    this.#watch(secure, () => sessions.delete(key))
+  }
+
+  end(): void {
+    // Whatever the peer still says concerns nobody; one that does not read is not waited for long.
+    this.#closed = true
+    const socket = this.#socket
+    socket.destroySoon()
+    if (socket.destroyed) return
+    const timer = this.#shared.clock.after(LINGER_MS, () => socket.destroy())
+    socket.once('close', () => timer.cancel())
+  }
+
+  destroy(): void {
+    this.#closed = true
+    this.#socket.destroy()
+  }
+
+  #onSecure(secure: TLSSocket): void {
+    const error = secure.authorizationError as Error | string | undefined
+    const certificateError = secure.authorized ? '' : error instanceof Error ? error.message : String(error ?? 'not authorized')
+    this.#events.secured({ protocol: secure.getProtocol() ?? '', certificateError })
+  }
+
+  #watch(socket: Socket, onError?: () => void): void {
+    socket.on('drain', () => void (this.#closed || this.#events.drained()))
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      onError?.()
+      this.#failed(error)
+    })
+    socket.on('close', () => this.#onClose())
+  }
+
+  #failed(error: NodeJS.ErrnoException): void {
+    if (this.#cause === '') this.#cause = error.code ?? error.message
+    this.#socket.destroy()
+  }
+
+  #onClose(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#events.closed(this.#cause)
+  }
+}

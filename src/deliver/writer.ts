@@ -1,0 +1,82 @@
+// What a client says: commands and bodies, composed into one write a turn, and told to the trace. Deliver threads.
+
+import type { Output } from './output.ts'
+import type { DeliverTrace, TraceDirection } from './ports.ts'
+
+/** The sending side of a connection. */
+export interface ByteSink {
+  /** Sends bytes that do not change any more. False: it has more waiting than it likes; `onDrain` follows. */
+  write(bytes: Buffer): boolean
+}
+
+/** Observes one connection; absent when nobody watches. */
+export interface LineTrace {
+  line(direction: TraceDirection, text: string): void
+}
+
+/** From this size a range goes to the socket as it lies; below, copying it next to the commands is cheaper. */
+const DIRECT_BYTES = 16 * 1024 + 1
+
+export class Writer {
+  readonly #sink: ByteSink
+  readonly #out: Output
+  readonly #trace: LineTrace | undefined
+  #room = true
+
+  constructor(sink: ByteSink, out: Output, trace: LineTrace | undefined) {
+    this.#sink = sink
+    this.#out = out
+    this.#trace = trace
+  }
+
+  /** Whether the peer keeps up. */
+  get hasRoom(): boolean {
+    return this.#room
+  }
+
+  /** One or more whole command lines. */
+  command(lines: string): void {
+    this.#out.text(lines)
+    if (this.#trace) for (const line of lines.split('\r\n')) if (line !== '') this.#trace.line('out', line)
+  }
+
+  /** A line that nobody may see; the trace gets `shown`. */
+  secret(line: string, shown: string): void {
+    this.#out.text(line)
+    this.#trace?.line('out', shown)
+  }
+
+  /** A range of a body. It must not change when it is DIRECT_BYTES or longer. */
+  bytes(buf: Buffer, start: number, end: number): void {
+    if (end - start < DIRECT_BYTES) {
+      this.#out.bytes(buf, start, end)
+      return
+    }
+    this.flush()
+    this.#send(buf.subarray(start, end))
+  }
+
+  note(text: string): void {
+    this.#trace?.line('note', text)
+  }
+
+  /** Sends what was composed. Called at the end of each turn, before another connection composes. */
+  flush(): void {
+    const bytes = this.#out.take()
+    if (bytes) this.#send(bytes)
+  }
+
+  onDrain(): void {
+    this.#room = true
+  }
+
+  #send(bytes: Buffer): void {
+    if (!this.#sink.write(bytes)) this.#room = false
+  }
+}
+
+/** A trace bound to one connection and its clock, or undefined when it is not wanted. */
+export function lineTrace(trace: DeliverTrace | undefined, conn: number, site: string, now: () => number): LineTrace | undefined {
+  if (!trace?.wants(conn, site)) return undefined
+  return { line: (direction, text) => trace.line(conn, direction, text, now()) }
+}

@@ -1,0 +1,182 @@
+// The process: configuration, lock, threads, signals, control socket. Main thread; wiring only.
+
+import { randomBytes } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { ControlServer } from './admin/control.ts'
+import { makeVerbs } from './admin/verbs.ts'
+import { loadConfig } from './config/load.ts'
+import { restartReasons } from './config/reload.ts'
+import type { Config } from './config/schema.ts'
+import { systemClock } from './lib/clock.ts'
+import { FileLock } from './lib/file-lock.ts'
+import { makeLog, type Log } from './lib/log.ts'
+import { makeMetrics, type MetricsMemory } from './lib/metrics.ts'
+import { ensureCertificate } from './net/tls.ts'
+import { makeQuotaMemory } from './session/auth/quota.ts'
+import { makeThrottleMemory } from './session/auth/throttle.ts'
+import { prepareSpool } from './spool/layout.ts'
+import { nodeDisk } from './spool/nodedisk.ts'
+import { Asker } from './threads/asker.ts'
+import type { BoundListener, ThreadData } from './threads/messages.ts'
+import { Supervisor } from './threads/supervisor.ts'
+import { kindOf, ownerOf, threadNames } from './threads/topology.ts'
+
+const TICKET_KEY_BYTES = 48
+/** Flushing and closing after everything was drained. */
+const STOP_MS_MAX = 10_000
+
+/** A reason not to start, with the exit code of the process. */
+export class StartError extends Error {
+  override readonly name = 'StartError'
+  readonly code: number
+  constructor(code: number, text: string) {
+    super(text)
+    this.code = code
+  }
+}
+
+function lockDataDir(dataDir: string): FileLock {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  const path = join(dataDir, 'lock')
+  const lock = FileLock.take(path)
+  if (lock) return lock
+  throw new StartError(75, `the data directory ${dataDir} is in use by process ${FileLock.holder(path) ?? 'unknown'}`)
+}
+
+function usesTls(config: Config): boolean {
+  return config.listeners.some((listener) => listener.tls !== 'off')
+}
+
+class Server {
+  #config: Config
+  readonly #configFile: string | undefined
+  readonly #log: Log
+  readonly #lock: FileLock
+  readonly #metrics: MetricsMemory
+  readonly #auth = { throttle: makeThrottleMemory(), quota: makeQuotaMemory() }
+  readonly #ticketKeys = randomBytes(TICKET_KEY_BYTES)
+  readonly #shards: number
+  readonly #bound = new Map<string, BoundListener>()
+  readonly #drained = new Map<string, () => void>()
+  readonly #supervisor: Supervisor
+  readonly #asker: Asker
+  readonly #control: ControlServer
+  #stopping = false
+
+  constructor(config: Config, configFile: string | undefined, log: Log, lock: FileLock, shards: number) {
+    this.#config = config
+    this.#configFile = configFile
+    this.#log = log
+    this.#lock = lock
+    this.#metrics = makeMetrics(threadNames(config.threads))
+    this.#shards = shards
+    this.#supervisor = new Supervisor({
+      clock: systemClock,
+      log,
+      data: (name) => this.#threadData(name),
+      events: {
+        up: (_name, listeners) => listeners.forEach((listener) => this.#bound.set(listener.name, listener)),
+        down: (name) => this.#asker.lost(name),
+        drained: (name) => this.#drained.get(name)?.(),
+        row: (request, row) => this.#asker.row(request, row),
+        end: (request, error) => this.#asker.end(request, error),
+      },
+    })
+    this.#asker = new Asker((thread, message) => this.#supervisor.send(thread, message), (thread) => this.#supervisor.isUp(thread))
+    const verbs = makeVerbs({
+      dataDir: config.dataDir,
+      metrics: this.#metrics,
+      asker: this.#asker,
+      threads: () => this.#supervisor.names(),
+      ownerOf: (shard) => ownerOf(shard, config.threads.net),
+      throwIn: (thread) => this.#throwIn(thread),
+    })
+    this.#control = new ControlServer(join(config.dataDir, 'control.sock'), verbs, log)
+  }
+
+  async start(): Promise<void> {
+    if (usesTls(this.#config)) await ensureCertificate(this.#config, this.#log)
+    await this.#control.open()
+    const names = threadNames(this.#config.threads).filter((name) => name !== 'main')
+    await this.#supervisor.start(names)
+    const listeners = this.#config.listeners.map((listener) => this.#bound.get(listener.name) as BoundListener)
+    const words = listeners.map(({ name, host, port }) => ` ${name}=${host.includes(':') ? `[${host}]` : host}:${port}`)
+    process.stdout.write(`rohrpost ready${words.join('')}\n`)
+  }
+
+  #threadData(name: string): ThreadData {
+    return {
+      name,
+      config: this.#config,
+      metrics: this.#metrics,
+      ticketKeys: this.#ticketKeys,
+      auth: this.#auth,
+      shards: this.#shards,
+      bound: Object.fromEntries(this.#bound),
+    }
+  }
+
+  #throwIn(thread: string): boolean {
+    if (!this.#supervisor.isUp(thread)) return false
+    this.#supervisor.send(thread, { kind: 'main.throw' })
+    return true
+  }
+
+  async reload(): Promise<void> {
+    try {
+      const next = await loadConfig(this.#configFile)
+      const reasons = restartReasons(this.#config, next)
+      if (reasons.length > 0) this.#log.warn({ keys: reasons }, 'these settings change only with a restart')
+      if (usesTls(next)) await ensureCertificate(next, this.#log)
+      this.#config = next
+      this.#supervisor.broadcast({ kind: 'main.reload', config: next })
+      this.#log.info('configuration reloaded')
+    } catch (error) {
+      this.#log.error({ err: error }, 'configuration not reloaded: the old one stays')
+    }
+  }
+
+  /** Stop accepting, finish transactions, flush commits, hand back grants, end 0. */
+  async stop(signal: string): Promise<void> {
+    if (this.#stopping) return
+    this.#stopping = true
+    this.#log.info({ signal }, 'draining')
+    this.#supervisor.stopping()
+    const { drainSessionsMsMax, drainDeliveriesMsMax } = this.#config.limits
+    await this.#drain('net', drainSessionsMsMax)
+    await this.#drain('deliver', drainDeliveriesMsMax)
+    const ended = this.#supervisor.names().map((name) => this.#supervisor.ended(name))
+    this.#supervisor.broadcast({ kind: 'main.stop' })
+    await this.#within(Promise.all(ended), STOP_MS_MAX)
+    await this.#supervisor.terminateAll()
+    this.#control.close()
+    this.#lock.release()
+    this.#log.info('stopped')
+    process.exit(0)
+  }
+
+  async #drain(kind: 'net' | 'deliver', msMax: number): Promise<void> {
+    const names = this.#supervisor.names().filter((name) => kindOf(name) === kind && this.#supervisor.isUp(name))
+    const all = Promise.all(names.map((name) => new Promise<void>((resolve) => this.#drained.set(name, resolve))))
+    for (const name of names) this.#supervisor.send(name, { kind: 'main.drain' })
+    await this.#within(all, msMax)
+  }
+
+  async #within(work: Promise<unknown>, msMax: number): Promise<void> {
+    await Promise.race([work, new Promise<void>((resolve) => systemClock.after(msMax, resolve))])
+  }
+}
+
+/** Runs the server until a signal ends it. Rejects with StartError or ConfigError when it cannot start. */
+export async function main(options: { readonly configFile: string | undefined }): Promise<void> {
+  const config = await loadConfig(options.configFile)
+  const log = makeLog('main', config.log)
+  const lock = lockDataDir(config.dataDir)
+  const { shards } = await prepareSpool(nodeDisk, config.dataDir, config.limits.shards)
+  const server = new Server(config, options.configFile, log, lock, shards)
+  process.on('SIGTERM', () => void server.stop('SIGTERM'))
+  process.on('SIGINT', () => void server.stop('SIGINT'))
+  process.on('SIGHUP', () => void server.reload())
+  await server.start()
+}

@@ -1,0 +1,82 @@
+// TLS for server-side connections: one context a certificate, chosen by SNI, replaced by a reload. Net threads.
+//
+// Contexts of all threads share their ticket keys, so that a session made in one thread resumes in another. TLS 1.2 is
+// the least, ALPN and OCSP are not used by mail.
+
+import { constants } from 'node:crypto'
+import { createSecureContext } from 'node:tls'
+import type { SecureContext, TLSSocket, TLSSocketOptions } from 'node:tls'
+import type { TlsVersion } from '../config/schema.ts'
+
+/** Everything that a handshake needs. */
+export interface TlsMaterial {
+  readonly fallback: PemPair
+  readonly names: readonly NamedPemPair[]
+  readonly minVersion: TlsVersion
+  /** PEM of the authorities for client certificates; '' means that none is asked for. */
+  readonly clientCa: string
+  /** 48 bytes, the same in every thread (RFC 5077 §4). */
+  readonly ticketKeys: Uint8Array
+}
+
+export interface PemPair {
+  /** Certificate and intermediates. */
+  readonly cert: string
+  readonly key: string
+}
+
+export interface NamedPemPair extends PemPair {
+  /** Lower-case names; `*.example.org` covers one label. */
+  readonly names: readonly string[]
+}
+
+/** Seconds that a session may be resumed. */
+const SESSION_SECONDS = 7200
+
+/**
+ * Whether the client of a finished server-side handshake showed a certificate that `clientCa` vouches for.
+ *
+ * Node sets `authorized` only on sockets that its own tls.Server made, and calls a resumed TLS 1.3 session without any
+ * certificate verified: so the certificate must be there too.
+ */
+export function clientVerified(socket: TLSSocket): boolean {
+  const handle = (socket as TLSSocket & { ssl?: { verifyError?: () => unknown } | null }).ssl
+  if (!handle?.verifyError || socket.getPeerX509Certificate() === undefined) return false
+  return handle.verifyError() === null
+}
+
+/** Throws when OpenSSL cannot use the material, which tls-files.ts has seen to. */
+export function serverOptions(material: TlsMaterial): TLSSocketOptions & { readonly secureContext: SecureContext } {
+  const secureContext = contextOf(material.fallback, material)
+  const asks = material.clientCa !== ''
+  const options = { secureContext, requestCert: asks, rejectUnauthorized: false }
+  if (material.names.length === 0) return options
+  const contexts = new Map<string, SecureContext>()
+  for (const pair of material.names) {
+    const context = contextOf(pair, material)
+    for (const name of pair.names) contexts.set(name, context)
+  }
+  return { ...options, SNICallback: (servername, done) => done(null, contextFor(servername, contexts) ?? secureContext) }
+}
+
+/** The whole name first, then the wildcard of its parent (RFC 9525 §6.3). */
+function contextFor(servername: string, contexts: ReadonlyMap<string, SecureContext>): SecureContext | undefined {
+  const name = servername.toLowerCase()
+  const dot = name.indexOf('.')
+  return contexts.get(name) ?? (dot > 0 ? contexts.get(`*${name.slice(dot)}`) : undefined)
+}
+
+function contextOf(pair: PemPair, material: TlsMaterial): SecureContext {
+  return createSecureContext({
+    cert: pair.cert,
+    key: pair.key,
+    ...(material.clientCa !== '' && { ca: material.clientCa }),
+    minVersion: material.minVersion,
+    ticketKeys: Buffer.from(material.ticketKeys),
+    // Resumption with client certificates fails without one (SSL_CTX_set_session_id_context(3)).
+    sessionIdContext: 'rohrpost',
+    sessionTimeout: SESSION_SECONDS,
+    honorCipherOrder: true,
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+  })
+}

@@ -1,0 +1,125 @@
+// The directory of accounts: one LMDB environment in the data directory. The command line writes it, every net thread
+// reads it; LMDB is made for several processes, so a change is seen by the next login, without a reload.
+//
+// - Keys: `a:` + name holds an account, `m:secret` the installation's 32 secret bytes.
+// - A change is on disk when its promise resolves.
+// - The server only reads. Environments are shared inside a process and keep the flags of the first open.
+
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { open, type RootDatabase } from 'lmdb'
+import { assert } from '../../lib/assert.ts'
+import { ACCOUNT_NAME_BYTES_MAX } from './account-name.ts'
+import { decodeAccount, encodeAccount } from './account-record.ts'
+import type { Account, Directory } from './ports.ts'
+
+const SECRET_KEY = 'm:secret'
+const SECRET_BYTES = 32
+/** All keys of accounts are from `a:` to before this. */
+const ACCOUNTS_END = 'a;'
+
+/** Where the directory stands in a data directory. */
+export function accountsPath(dataDir: string): string {
+  return join(dataDir, 'directory')
+}
+
+export class AccountDirectory implements Directory {
+  readonly #db: RootDatabase<Buffer, string>
+  readonly secret: Buffer
+
+  private constructor(db: RootDatabase<Buffer, string>, secret: Buffer) {
+    this.#db = db
+    this.secret = secret
+  }
+
+  /** Opens the directory at `path`; it is made when it is not there. */
+  static async open(path: string, access: 'read' | 'write'): Promise<AccountDirectory> {
+    if (access === 'read' && !existsSync(join(path, 'data.mdb'))) {
+      const made = await AccountDirectory.open(path, 'write')
+      await made.close()
+    }
+    if (access === 'write') mkdirSync(path, { recursive: true, mode: 0o700 })
+    const db = open<Buffer, string>({
+      path,
+      noSubdir: false,
+      encoding: 'binary',
+      overlappingSync: false,
+      eventTurnBatching: false,
+      maxReaders: 512,
+      readOnly: access === 'read',
+    })
+    const secret = db.getBinary(SECRET_KEY) ?? (await makeSecret(db))
+    assert(secret.length === SECRET_BYTES, 'the directory has a secret')
+    return new AccountDirectory(db, secret)
+  }
+
+  /** The account as it is on disk now. Throws AccountRecordError when its record cannot be read. */
+  find(name: string): Account | undefined {
+    if (Buffer.byteLength(name, 'utf8') > ACCOUNT_NAME_BYTES_MAX) return undefined
+    // Another process may have written since this turn of the loop began.
+    this.#db.resetReadTxn()
+    const bytes = this.#db.getBinary(keyOf(name))
+    return bytes && decodeAccount(bytes)
+  }
+
+  /** All accounts, by name. */
+  *all(): Generator<Account, void, void> {
+    this.#db.resetReadTxn()
+    for (const { value } of this.#db.getRange({ start: 'a:', end: ACCOUNTS_END })) yield decodeAccount(value)
+  }
+
+  /** False when the name is taken. */
+  async add(account: Account): Promise<boolean> {
+    return await this.#change(account.name, (before) => (before === undefined ? account : undefined))
+  }
+
+  /** Stores what `change` makes of an account, in one transaction; false when it makes nothing of it. */
+  async #change(name: string, change: (account: Account | undefined) => Account | undefined): Promise<boolean> {
+    return await committed(
+      this.#db.transaction(() => {
+        const bytes = this.#db.getBinary(keyOf(name))
+        const changed = change(bytes && decodeAccount(bytes))
+        if (changed) this.#db.putSync(keyOf(name), encodeAccount(changed))
+        return changed !== undefined
+      }),
+    )
+  }
+
+  /** False when there is no such account. */
+  async update(name: string, change: (account: Account) => Account): Promise<boolean> {
+    return await this.#change(name, (account) => account && change(account))
+  }
+
+  /** False when there was none. */
+  async remove(name: string): Promise<boolean> {
+    return await committed(this.#db.remove(keyOf(name)))
+  }
+
+  async close(): Promise<void> {
+    await this.#db.close()
+  }
+}
+
+function keyOf(name: string): string {
+  return `a:${name}`
+}
+
+/** lmdb-js says why a commit failed in a second promise, which must be caught too. */
+async function committed<T>(commit: Promise<T>): Promise<T> {
+  try {
+    return await commit
+  } catch (error) {
+    if (error instanceof Error && 'commitError' in error) await error.commitError
+    throw error
+  }
+}
+
+/** The first process that opens the directory for writing decides; the others read what it decided. */
+async function makeSecret(db: RootDatabase<Buffer, string>): Promise<Buffer> {
+  await db.ifNoExists(SECRET_KEY, () => void db.put(SECRET_KEY, randomBytes(SECRET_BYTES)))
+  db.resetReadTxn()
+  const secret = db.getBinary(SECRET_KEY)
+  assert(secret !== undefined, 'the secret was stored')
+  return secret
+}

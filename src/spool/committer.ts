@@ -1,0 +1,312 @@
+// Decides when a shard commits and what goes together: one group in flight, everything that comes meanwhile is the next.
+// Owner thread.
+//
+// - New messages start a group at once; changes alone wait for company up to `settleDelayMsMax`.
+// - A failed commit: new messages are refused, changes are kept. After a pause (doubling) an empty commit asks whether
+//   the disk works again; on a full disk it also lets LMDB use the pages that the last commit freed. Then groups start
+//   small and grow: on a nearly full disk one removal fits where many do not.
+
+import type { Timer } from '../lib/clock.ts'
+import { Batch } from './batch.ts'
+import { errorCode } from './disk.ts'
+import { CommitGroup } from './commitgroup.ts'
+import type { ChangeOp, GroupContext, Repair } from './commitgroup.ts'
+import type { Accepted } from './intake.ts'
+import type { SpoolError } from './ports.ts'
+
+const GROUP_OPS_MAX = 1000
+const GROUP_INLINE_BYTES_MAX = 8 * 1024 * 1024
+/** So many changes do not wait for more. */
+const CHANGES_ENOUGH = 64
+const SETTLE_DELAY_MS = 20
+const RETRY_MS_FIRST = 50
+const RETRY_MS_MAX = 5000
+/** Beyond this many waiting messages the disk does not keep up. */
+const WAITING_ACCEPTS_MAX = 10_000
+
+export interface CommitterPorts extends GroupContext {
+  /** Asks the disk for its free bytes now; whether they are too few. */
+  isFull(): Promise<boolean>
+}
+
+interface Waiter {
+  readonly resolve: () => void
+  /** Without it the waiter waits through failures. */
+  readonly reject?: (error: Error) => void
+}
+
+export class Committer {
+  readonly #ports: CommitterPorts
+  #accepts: Accepted[] = []
+  #changes: ChangeOp[] = []
+  #repairs: Repair[] = []
+  #waiters: Waiter[] = []
+  #urgent = 0
+  #running = false
+  #settleDue = false
+  #settleTimer: Timer | undefined
+  /** A group is wanted that only asks whether the disk works. */
+  #probe = false
+  /** Paused after a failure until the timer fires. */
+  #paused = false
+  #stopped = false
+  #failures = 0
+  #failing = false
+  #limit = GROUP_OPS_MAX
+  #repairing = false
+  #startedAt = 0
+  #lastMs = 0
+  #inFlight = 0
+  commits = 0
+
+  constructor(ports: CommitterPorts) {
+    this.#ports = ports
+  }
+
+  /** Why a new message would be refused. */
+  refusal(): SpoolError | undefined {
+    if (this.#failing && this.#failures > 1) return { kind: 'failed', cause: 'the spool cannot be written' }
+    if (this.#accepts.length >= WAITING_ACCEPTS_MAX) return { kind: 'stress', cause: 'too many messages wait for the disk' }
+    return undefined
+  }
+
+  get failing(): boolean {
+    return this.#failing
+  }
+
+  get waiting(): number {
+    return this.#accepts.length + this.#changes.length + this.#inFlight
+  }
+
+  /** Duration of the last commit, or of the one in flight when that is longer. */
+  get commitMs(): number {
+    const running = this.#inFlight > 0 ? this.#ports.options.clock.mono() - this.#startedAt : 0
+    return Math.max(this.#lastMs, running)
+  }
+
+  accept(message: Accepted): void {
+    this.#accepts.push(message)
+    this.#kick()
+  }
+
+  change(op: ChangeOp): void {
+    this.#changes.push(op)
+    if (op.request.kind === 'admin') this.#urgent++
+    this.#kick()
+  }
+
+  repair(op: Repair): void {
+    this.#repairs.push(op)
+    this.#kick()
+  }
+
+  /** Event lines were noted outside a group: they are written with the next one, or now when nothing is going on. */
+  eventsWaiting(): void {
+    if (!this.#running) this.#flushEvents()
+  }
+
+  /** Reserves ids: the first commit of an owner, which also shows that the shard can be written. */
+  begin(): Promise<void> {
+    this.#probe = true
+    return this.flush()
+  }
+
+  /** Resolves when everything handed in is durable, rejects at the next failure. */
+  async flush(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#waiters.push({ resolve, reject })
+      this.#kick()
+    })
+    await this.#ports.shard.events.write([])
+  }
+
+  /** Resolves when everything handed in is durable, however long that takes. */
+  idle(): Promise<void> {
+    return new Promise<void>((resolve) => {
+      this.#waiters.push({ resolve })
+      this.#kick()
+    })
+  }
+
+  /** After the last flush: nothing is committed any more. */
+  stop(): void {
+    this.#stopped = true
+    this.#settleTimer?.cancel()
+  }
+
+  #due(): boolean {
+    if (this.#paused || this.#stopped) return false
+    if (this.#probe || this.#accepts.length > 0 || this.#repairs.length > 0 || this.#urgent > 0) return true
+    return this.#changes.length > 0 && (this.#settleDue || this.#changes.length >= CHANGES_ENOUGH || this.#waiters.length > 0)
+  }
+
+  #kick(): void {
+    if (this.#running) return
+    if (!this.#due()) {
+      this.#rest()
+      return
+    }
+    this.#running = true
+    const start = (): void => void this.#run()
+    const { commitDelayMs = 0, clock } = this.#ports.options
+    if (commitDelayMs > 0) clock.after(commitDelayMs, start)
+    else this.#ports.shard.disk.turn(start)
+  }
+
+  /** Nothing to commit now: changes get their timer, flushes their answer. */
+  #rest(): void {
+    if (this.#paused) return
+    if (this.#changes.length > 0) {
+      const { settleDelayMsMax = SETTLE_DELAY_MS, clock } = this.#ports.options
+      this.#settleTimer ??= clock.after(settleDelayMsMax, () => this.#settleTime())
+      return
+    }
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const waiter of waiters) waiter.resolve()
+  }
+
+  #settleTime(): void {
+    this.#settleTimer = undefined
+    this.#settleDue = this.#changes.length > 0
+    this.#kick()
+  }
+
+  async #run(): Promise<void> {
+    while (this.#due()) await this.#commit()
+    this.#running = false
+    this.#flushEvents()
+    this.#rest()
+  }
+
+  async #commit(): Promise<void> {
+    const { shard, options } = this.#ports
+    const probe = this.#probe
+    this.#probe = false
+    const group = this.#takeGroup(probe)
+    this.#startedAt = options.clock.mono()
+    this.#inFlight = group.size
+    const outcome = await this.#write(group, probe)
+    shard.slab.reset()
+    if (outcome instanceof Batch) this.#succeeded(probe, group.finish(outcome))
+    else await this.#failed(group, outcome)
+  }
+
+  /** The batch when it is on disk, else why it is not. Anything that is not the disk's fault is a bug and ends the thread. */
+  async #write(group: CommitGroup, probe: boolean): Promise<Batch | Error> {
+    try {
+      await group.prepare()
+      const batch = group.build(probe)
+      this.#flushEvents()
+      if (!batch.empty) await this.#ports.shard.commit(batch)
+      return batch
+    } catch (error) {
+      if (error instanceof Error && isDiskError(error)) return error
+      throw error
+    }
+  }
+
+  #takeGroup(probe: boolean): CommitGroup {
+    if (probe) return new CommitGroup(this.#ports, [], [], [])
+    // A repair must not meet a change of its message in one commit: they take turns.
+    this.#repairing = this.#repairs.length > 0 && !this.#repairing
+    const repairs = this.#repairing ? this.#repairs.splice(0, this.#limit) : []
+    const changes = this.#repairing ? [] : this.#takeChanges()
+    // After a failure a group is small and of one kind.
+    const alone = this.#limit < GROUP_OPS_MAX && changes.length + repairs.length > 0
+    return new CommitGroup(this.#ports, alone ? [] : this.#takeAccepts(), changes, repairs)
+  }
+
+  #takeAccepts(): Accepted[] {
+    let bytes = 0
+    let n = 0
+    while (n < this.#accepts.length && n < this.#limit && bytes < GROUP_INLINE_BYTES_MAX) {
+      const body = (this.#accepts[n] as Accepted).body
+      if (body.kind === 'inline') bytes += body.bytes.length
+      n++
+    }
+    if (n === this.#accepts.length) {
+      const all = this.#accepts
+      this.#accepts = []
+      return all
+    }
+    return this.#accepts.splice(0, n)
+  }
+
+  /** One change a group and commit; further ones wait for their turn, in order. */
+  #takeChanges(): ChangeOp[] {
+    const taken: ChangeOp[] = []
+    const left: ChangeOp[] = []
+    const seen = new Set<string>()
+    for (const op of this.#changes) {
+      const key = `${op.id}.${op.group}`
+      if (taken.length >= this.#limit || seen.has(key)) left.push(op)
+      else taken.push(op)
+      seen.add(key)
+    }
+    this.#setChanges(left)
+    this.#settleDue = left.length > 0
+    this.#settleTimer?.cancel()
+    this.#settleTimer = undefined
+    return taken
+  }
+
+  #setChanges(changes: ChangeOp[]): void {
+    this.#changes = changes
+    this.#urgent = 0
+    for (const op of changes) if (op.request.kind === 'admin') this.#urgent++
+  }
+
+  #succeeded(probe: boolean, postponed: ChangeOp[]): void {
+    this.commits++
+    this.#inFlight = 0
+    this.#lastMs = this.#ports.options.clock.mono() - this.#startedAt
+    this.#failing = false
+    if (!probe) {
+      this.#failures = 0
+      this.#limit = Math.min(this.#limit * 2, GROUP_OPS_MAX)
+    }
+    if (postponed.length === 0) return
+    this.#setChanges([...postponed, ...this.#changes])
+    this.#pause()
+  }
+
+  async #failed(group: CommitGroup, cause: Error): Promise<void> {
+    const full = errorCode(cause) === 'ENOSPC' || (await this.#ports.isFull())
+    this.#ports.host.log.error({ shard: this.#ports.shard.number, error: cause.message, operations: group.size, full }, 'commit failed')
+    this.#inFlight = 0
+    this.#failing = true
+    this.#failures++
+    this.#limit = Math.max(1, Math.floor(Math.min(this.#limit, group.size) / 2))
+    this.#setChanges([...group.fail({ kind: full ? 'full' : 'failed', cause: cause.message }), ...this.#changes])
+    const waiters = this.#waiters
+    this.#waiters = waiters.filter((waiter) => !waiter.reject)
+    for (const waiter of waiters) waiter.reject?.(cause)
+    this.#pause()
+  }
+
+  #pause(): void {
+    this.#paused = true
+    const delayMs = Math.min(RETRY_MS_FIRST * 2 ** Math.max(0, this.#failures - 1), RETRY_MS_MAX)
+    this.#ports.options.clock.after(delayMs, () => {
+      this.#paused = false
+      this.#probe = true
+      this.#settleDue = this.#changes.length > 0
+      this.#kick()
+    })
+  }
+
+  #flushEvents(): void {
+    const { shard, host } = this.#ports
+    if (!shard.events.hasPending) return
+    shard.events.flush().catch((error: unknown) => {
+      // The lines are kept and go with the next write.
+      host.log.warn({ shard: shard.number, error: String(error) }, 'event log cannot be written')
+    })
+  }
+}
+
+/** EIO, ENOSPC and the like; Node's own codes (ERR_…) are bugs. */
+function isDiskError(error: Error): boolean {
+  return /^E[A-Z0-9]+$/.test(errorCode(error))
+}

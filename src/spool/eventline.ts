@@ -1,0 +1,89 @@
+// One event as a line of NDJSON, and its offset. Pure.
+
+import { idToText } from './ids.ts'
+import type { SpoolEvent } from './ports.ts'
+
+/**
+ * Offsets are ms since 1970 × 4096 + counter × 64 + shard: unique, rising within a shard, mergeable over shards, and
+ * below 2^53 until 2039. A shard with more than 64 events in one ms borrows from the next.
+ */
+export const OFFSETS_A_MS = 4096
+const OFFSET_STEP = 64
+
+/** The shard's next offset after `last` (0 when there is none). */
+export function nextOffset(last: number, now: number, shard: number): number {
+  return Math.max(last + OFFSET_STEP, now * OFFSETS_A_MS + shard)
+}
+
+/** Bytes that JSON takes as they are, and everything above ASCII. */
+const PLAIN = /^[ !#-[\]-~\u00a1-\ud7ff\ue000-\uffff]*$/
+
+function quoted(text: string): string {
+  return PLAIN.test(text) ? `"${text}"` : JSON.stringify(text)
+}
+
+let isoMs = 0
+let isoText = new Date(0).toISOString()
+
+/** Events of one commit share their ms. */
+function iso(ms: number): string {
+  if (ms !== isoMs) {
+    isoText = new Date(ms).toISOString()
+    isoMs = ms
+  }
+  return isoText
+}
+
+/** The line with its line feed. Fields in the documented order; time in RFC 3339; id '' when there is no message. */
+export function eventLine(offset: number, event: SpoolEvent): string {
+  const id = event.id === 0 ? '' : idToText(event.id)
+  return (
+    `{"offset":${offset},"time":"${iso(event.time)}","type":"${event.type}","id":"${id}","recipient":${quoted(event.recipient)},` +
+    `"tenant":${quoted(event.tenant)},"source":${quoted(event.source)},"site":${quoted(event.site)},"code":${event.code},` +
+    `"enhanced":${quoted(event.enhanced)},"reply":${quoted(event.reply)},"attempt":${event.attempt}}\n`
+  )
+}
+
+const OFFSET_PREFIX = '{"offset":'
+
+/** Offset of a line, -1 when it is not an event line. */
+export function offsetOfLine(line: string): number {
+  if (!line.startsWith(OFFSET_PREFIX)) return -1
+  const end = line.indexOf(',', OFFSET_PREFIX.length)
+  const offset = Number(line.slice(OFFSET_PREFIX.length, end))
+  return Number.isSafeInteger(offset) && offset > 0 ? offset : -1
+}
+
+/** A line as people and programs get it. */
+export interface LoggedEvent {
+  readonly offset: number
+  readonly time: string
+  readonly type: SpoolEvent['type']
+  readonly id: string
+  readonly recipient: string
+  readonly tenant: string
+  readonly source: string
+  readonly site: string
+  readonly code: number
+  readonly enhanced: string
+  readonly reply: string
+  readonly attempt: number
+}
+
+/** The event of a line, or undefined when it is damaged. */
+export function parseEventLine(line: string): LoggedEvent | undefined {
+  if (offsetOfLine(line) < 0) return undefined
+  try {
+    return JSON.parse(line) as LoggedEvent
+  } catch {
+    // A torn or overwritten line: the caller decides.
+    return undefined
+  }
+}
+
+/** Text of the id in a reception line, '' for other lines. Cheaper than parsing: a start reads many. */
+export function receivedId(line: string): string {
+  const at = line.indexOf('"type":"reception","id":"')
+  return at < 0 ? '' : line.slice(at + 25, line.indexOf('"', at + 25))
+}
+

@@ -1,0 +1,233 @@
+// What a settlement, an expiry, a warning or an operator makes of a group. Pure.
+
+import { unreachable } from '../lib/assert.ts'
+import type { Random } from '../lib/prng.ts'
+import { EventType } from './ports.ts'
+import type { AdminAction, BlockedRef, DsnAction, DsnRecipient, RetryPolicy, SpoolEvent, SpoolReply } from './ports.ts'
+import type { GroupRecord } from './record.ts'
+import { Notify, Outcome } from './types.ts'
+import type { Envelope, Recipient, RecipientResult, Settlement } from './types.ts'
+
+/** A group after a change. */
+export interface Change {
+  /** undefined when no recipient is left. */
+  readonly next: GroupRecord | undefined
+  readonly events: readonly SpoolEvent[]
+  /** Recipients whose sender asked to be told (RFC 3461 §4.1). Null senders are left out by the caller. */
+  readonly reports: readonly DsnRecipient[]
+  /** For the DSN: on whose word. */
+  readonly origin: Origin
+}
+
+export interface Origin {
+  readonly site: string
+  readonly source: string
+  readonly peer: string
+  readonly peerDsn: boolean
+  readonly expired: boolean
+  readonly lastAttemptAt: number
+}
+
+const JITTER = 0.1
+
+/** Doubling from `firstMs` to `maxMs`, ±10 %. `attempts` are those made so far, from 1. */
+export function retryDelayMs(attempts: number, retry: RetryPolicy, random: Random): number {
+  const base = Math.min(retry.firstMs * 2 ** Math.min(attempts - 1, 40), retry.maxMs)
+  return Math.round(base * (1 - JITTER + 2 * JITTER * random.float()))
+}
+
+/** RFC 3461 §4.1: without NOTIFY failures and delays are reported, success is not. */
+function wants(recipient: Recipient, action: DsnAction): boolean {
+  const { notify } = recipient
+  if ((notify & Notify.never) !== 0) return false
+  if (action === 'failed') return notify === 0 || (notify & Notify.failure) !== 0
+  if (action === 'delayed') return notify === 0 || (notify & Notify.delay) !== 0
+  return (notify & Notify.success) !== 0
+}
+
+function replyText(code: number, enhanced: string, text: string): string {
+  return [code === 0 ? '' : String(code), enhanced, text].filter((part) => part !== '').join(' ')
+}
+
+function report(recipient: Recipient, action: DsnAction, verdict: SpoolReply): DsnRecipient {
+  const { address, notify, orcpt } = recipient
+  return { address, notify, orcpt, action, code: verdict.code, enhanced: verdict.enhanced, text: verdict.text }
+}
+
+/** Handed to something that keeps mail itself: that is delivery, not relaying (RFC 3464 §2.3.3). */
+function isFinal(site: string): boolean {
+  return /^(?:lmtp|capture|discard):/.test(site)
+}
+
+const EVENT_OF: Readonly<Record<Outcome, EventType>> = {
+  [Outcome.delivered]: EventType.delivery,
+  [Outcome.deferred]: EventType.delay,
+  [Outcome.bounced]: EventType.bounce,
+}
+
+/** Success is reported when asked for, unless the peer's DSN makes that its duty (RFC 3461 §5.2.2), or for a trace (RFC 2852 §4). */
+function wantsSuccess(group: GroupRecord, recipient: Recipient, action: DsnAction, settlement: Settlement): boolean {
+  if (group.traced && (recipient.notify & Notify.never) === 0) return true
+  return wants(recipient, action) && (action === 'delivered' || !settlement.peerDsn)
+}
+
+/** A report on one recipient's final result, if it is final and wanted. */
+function reportOn(group: GroupRecord, recipient: Recipient, result: RecipientResult, settlement: Settlement): DsnRecipient | undefined {
+  if (result.outcome === Outcome.deferred) return undefined
+  if (result.outcome === Outcome.bounced) return wants(recipient, 'failed') ? report(recipient, 'failed', result) : undefined
+  const action = isFinal(settlement.site) ? 'delivered' : 'relayed'
+  return wantsSuccess(group, recipient, action, settlement) ? report(recipient, action, result) : undefined
+}
+
+/** Whether a settlement is on the books already: sent again because its acknowledgement was lost. */
+export function isStale(group: GroupRecord, settlement: Settlement): boolean {
+  return group.attempts > 0 && settlement.finishedAt === group.lastAttemptAt && settlement.startedAt === group.lastStartedAt
+}
+
+function settlementEvent(group: GroupRecord, recipient: Recipient, result: RecipientResult, settlement: Settlement): SpoolEvent {
+  return {
+    type: EVENT_OF[result.outcome],
+    time: settlement.finishedAt,
+    id: group.id,
+    recipient: recipient.address,
+    tenant: group.tenant,
+    source: settlement.source,
+    site: settlement.site,
+    code: result.code,
+    enhanced: result.enhanced,
+    reply: result.text,
+    attempt: group.attempts + 1,
+  }
+}
+
+/** Results by index; a recipient without one stays as it is. A second result for one is ignored. */
+function byIndex(group: GroupRecord, settlement: Settlement): (RecipientResult | undefined)[] {
+  const results = Array.from<RecipientResult | undefined>({ length: group.pending.length })
+  for (const result of settlement.results) {
+    if (result.index < results.length) results[result.index] ??= result
+  }
+  return results
+}
+
+/** The group with fewer recipients, due again later; expiry is looked at again when it is due (RFC 5321 §4.5.4.1). */
+function reschedule(
+  group: GroupRecord,
+  pending: readonly Recipient[],
+  settlement: Settlement,
+  last: RecipientResult | undefined,
+  retry: RetryPolicy,
+  random: Random,
+): GroupRecord {
+  const attempts = group.attempts + 1
+  const due = settlement.finishedAt + retryDelayMs(attempts, retry, random)
+  return {
+    ...group,
+    pending,
+    recipients: pending.length,
+    attempts,
+    due: Math.max(Math.min(due, group.expires), settlement.finishedAt),
+    lastReply: last ? replyText(last.code, last.enhanced, last.text) : group.lastReply,
+    lastAttemptAt: settlement.finishedAt,
+    lastStartedAt: settlement.startedAt,
+  }
+}
+
+export function applySettlement(group: GroupRecord, settlement: Settlement, retry: RetryPolicy, random: Random): Change {
+  const results = byIndex(group, settlement)
+  const events: SpoolEvent[] = []
+  const reports: DsnRecipient[] = []
+  const pending: Recipient[] = []
+  let last: RecipientResult | undefined
+  group.pending.forEach((recipient, index) => {
+    const result = results[index]
+    if (!result || result.outcome === Outcome.deferred) pending.push(recipient)
+    if (!result) return
+    if (result.outcome === Outcome.deferred || !last) last = result
+    events.push(settlementEvent(group, recipient, result, settlement))
+    const told = reportOn(group, recipient, result, settlement)
+    if (told) reports.push(told)
+  })
+  const next = pending.length > 0 ? reschedule(group, pending, settlement, last, retry, random) : undefined
+  const { site, source, peer, peerDsn, finishedAt } = settlement
+  return { next, events, reports, origin: { site, source, peer, peerDsn, expired: false, lastAttemptAt: finishedAt } }
+}
+
+/** One event for each pending recipient, about something that is no attempt. */
+function eventsAbout(group: GroupRecord, type: EventType, now: number, verdict: SpoolReply): SpoolEvent[] {
+  const { code, enhanced, text } = verdict
+  const shared = { type, time: now, id: group.id, tenant: group.tenant, source: '', site: '', code, enhanced, reply: text }
+  return group.pending.map((recipient) => ({ ...shared, recipient: recipient.address, attempt: group.attempts }))
+}
+
+/** A change that no attempt made. */
+function originOf(group: GroupRecord, peer: string, expired: boolean): Origin {
+  return { site: '', source: '', peer, peerDsn: false, expired, lastAttemptAt: group.lastAttemptAt }
+}
+
+function giveUp(group: GroupRecord, type: EventType, now: number, verdict: SpoolReply, origin: Origin): Change {
+  const reports = group.pending.filter((recipient) => wants(recipient, 'failed')).map((recipient) => report(recipient, 'failed', verdict))
+  return { next: undefined, events: eventsAbout(group, type, now, verdict), reports, origin }
+}
+
+/** What was heard last: of the site, else of the group itself. */
+function lastHeard(group: GroupRecord, blocked: BlockedRef): string {
+  return blocked.reply ? replyText(blocked.reply.code, blocked.reply.enhanced, blocked.reply.text) : group.lastReply
+}
+
+/** RFC 3463 §3.5: X.4.7 "Delivery time expired". undefined when its time is not over. */
+export function applyExpiry(group: GroupRecord, blocked: BlockedRef, now: number): Change | undefined {
+  if (now < group.expires) return undefined
+  const heard = lastHeard(group, blocked)
+  const text = heard === '' ? 'delivery time expired' : `delivery time expired; last reply: ${heard}`
+  const verdict = { code: blocked.reply?.code ?? 0, enhanced: '4.4.7', text }
+  return giveUp(group, EventType.expiry, now, verdict, originOf(group, blocked.peer ?? '', true))
+}
+
+/** undefined when the warning was sent already. */
+export function applyWarning(group: GroupRecord, blocked: BlockedRef): Change | undefined {
+  if (group.warnAt === 0) return undefined
+  const verdict = { code: blocked.reply?.code ?? 0, enhanced: '4.4.7', text: lastHeard(group, blocked) }
+  const reports = group.pending.filter((recipient) => wants(recipient, 'delayed')).map((recipient) => report(recipient, 'delayed', verdict))
+  return { next: { ...group, warnAt: 0 }, events: [], reports, origin: originOf(group, blocked.peer ?? '', false) }
+}
+
+/** No route, or an operator's word. */
+export function applyBounce(group: GroupRecord, reply: SpoolReply, now: number): Change {
+  return giveUp(group, EventType.bounce, now, reply, originOf(group, '', false))
+}
+
+const RETURNED: SpoolReply = { code: 0, enhanced: '5.0.0', text: 'returned to sender by the administrator' }
+
+/** undefined when the action changes nothing, as holding what is held. */
+export function applyAdmin(group: GroupRecord, action: AdminAction, now: number): Change | undefined {
+  const changed = (next: GroupRecord | undefined): Change => {
+    const events = eventsAbout(group, EventType.admin, now, { code: 0, enhanced: '', text: action })
+    return { next, events, reports: [], origin: originOf(group, '', false) }
+  }
+  switch (action) {
+    case 'hold':
+      return group.held ? undefined : changed({ ...group, held: true })
+    case 'release':
+      return group.held ? changed({ ...group, held: false }) : undefined
+    case 'retry':
+      return changed({ ...group, due: now })
+    case 'remove':
+      return changed(undefined)
+    case 'bounce':
+      return applyBounce(group, RETURNED, now)
+    default:
+      return unreachable(action)
+  }
+}
+
+/** A message was made durable: one event a recipient. `source` is the client's address. */
+export function receptionEvents(envelope: Envelope, groups: readonly GroupRecord[], now: number): SpoolEvent[] {
+  const shared = { type: EventType.reception, time: now, id: envelope.id, tenant: envelope.tenant, source: envelope.client, site: '' }
+  const events: SpoolEvent[] = []
+  for (const group of groups) {
+    for (const recipient of group.pending) {
+      events.push({ ...shared, recipient: recipient.address, code: 250, enhanced: '2.0.0', reply: '', attempt: 0 })
+    }
+  }
+  return events
+}

@@ -1,0 +1,183 @@
+// A deliver thread: routing, connections and attempts. Wiring between channels, deliver/dispatcher.ts and deliver/route.ts.
+//
+// A batch of settlements is kept until its owner says that it is committed, and sent again to a restarted owner.
+
+import { networkInterfaces } from 'node:os'
+import type { MessagePort } from 'node:worker_threads'
+import type { Config } from '../config/schema.ts'
+import { DeliverCore, type DeliverSettings } from '../deliver/dispatcher.ts'
+import { deliverLimits } from '../deliver/limits.ts'
+import type { ConnectionDown, DeliverHost, DeliverTrace, PeerInfo, TraceDirection } from '../deliver/ports.ts'
+import { Router } from '../deliver/route.ts'
+import { systemClock } from '../lib/clock.ts'
+import { systemRandom } from '../lib/prng.ts'
+import { systemResolver } from '../net/resolver.ts'
+import { limitsFor, providerOf } from '../queue/shaping.ts'
+import type { ReturnedItem, ReturnReason } from '../queue/ports.ts'
+import { shardOf } from '../spool/ids.ts'
+import { SpoolReader } from '../spool/reader.ts'
+import type { Settlement } from '../spool/types.ts'
+import { Channel } from './channel.ts'
+import type { DeliverToOwner, DeliverToScheduler, OwnerToDeliver, SchedulerToDeliver } from './messages.ts'
+import { packSettlements, unpackItems, unpackSettlements, type Packed } from './messages.ts'
+import { thisThread, type Answer } from './thread.ts'
+import { kindOf, ownerOf } from './topology.ts'
+
+interface Owner {
+  readonly channel: Channel<DeliverToOwner, OwnerToDeliver>
+}
+
+const thread = thisThread()
+let config = thread.data.config
+const owners = new Map<string, Owner>()
+let scheduler: Channel<DeliverToScheduler, SchedulerToDeliver> | undefined
+
+/** Settlements by batch number that their owner has not acknowledged. */
+const unacknowledged = new Map<number, { readonly owner: string; readonly settlements: Packed }>()
+let nextBatch = 1
+let draining = false
+
+function settle(settlements: readonly Settlement[]): void {
+  const split = new Map<string, Settlement[]>()
+  for (const settlement of settlements) {
+    const owner = ownerOf(shardOf(settlement.id), thread.data.config.threads.net)
+    const list = split.get(owner)
+    if (list) list.push(settlement)
+    else split.set(owner, [settlement])
+  }
+  for (const [owner, list] of split) {
+    const batch = nextBatch++
+    const packed = packSettlements(list)
+    unacknowledged.set(batch, { owner, settlements: packed })
+    owners.get(owner)?.channel.send({ kind: 'deliver.settle', batch, settlements: packed })
+  }
+}
+
+function acknowledged(batch: number): void {
+  unacknowledged.delete(batch)
+  maybeDrained()
+}
+
+function maybeDrained(): void {
+  if (draining && core.connections === 0 && unacknowledged.size === 0) thread.drained()
+}
+
+const host: DeliverHost = {
+  connectionUp: (conn: number, info: PeerInfo) => {
+    if (info.tlsFallback) thread.log.warn({ peer: info.peer, cause: info.tlsFallback }, 'TLS failed, sending in plain text')
+    scheduler?.send({ kind: 'deliver.up', conn })
+  },
+  pull: (conn, want) => scheduler?.send({ kind: 'deliver.pull', conn, want }),
+  returned: (conn, items: readonly ReturnedItem[], reason: ReturnReason) => scheduler?.send({ kind: 'deliver.returned', conn, items, reason }),
+  connectionDown: (conn, down: ConnectionDown) => {
+    scheduler?.send({ kind: 'deliver.down', conn, down })
+    maybeDrained()
+  },
+  settle,
+}
+
+const traces = new Map<number, { readonly match: string; readonly answer: Answer }>()
+const traced = new Map<number, Answer[]>()
+const trace: DeliverTrace = {
+  wants(conn: number, site: string): boolean {
+    const wanted = [...traces.values()].filter(({ match }) => match === '' || site.includes(match)).map(({ answer }) => answer)
+    if (wanted.length > 0) traced.set(conn, wanted)
+    return wanted.length > 0
+  },
+  line(conn: number, direction: TraceDirection, text: string, atMs: number): void {
+    for (const answer of traced.get(conn) ?? []) answer.row({ time: new Date(atMs).toISOString(), connection: conn, direction, text })
+  },
+}
+
+function ownAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address))
+}
+
+function settingsOf(from: Config): DeliverSettings {
+  return {
+    sources: [{ name: 'default', hello: from.hostname }],
+    limits: deliverLimits(from.limits),
+    allowHosts: from.allowHosts,
+    ownAddresses: ownAddresses(),
+  }
+}
+
+const reader = await SpoolReader.open(config.dataDir)
+const core = new DeliverCore({ ...settingsOf(config), host, reader, clock: systemClock, trace })
+let router = makeRouter(config)
+
+function makeRouter(from: Config): Router {
+  return new Router({
+    config: from,
+    resolver: systemResolver(from),
+    random: systemRandom(),
+    ownAddresses: ownAddresses(),
+    limitsFor,
+    providerOf,
+  })
+}
+
+function fromScheduler(message: SchedulerToDeliver): void {
+  switch (message.kind) {
+    case 'schedule.route':
+      router.route(message.domain, (answer) => scheduler?.send({ kind: 'deliver.route', domain: message.domain, answer }))
+      break
+    case 'schedule.open':
+      core.open(message.conn, message.site, message.source)
+      break
+    case 'schedule.grant':
+      core.grant(message.conn, unpackItems(message.items))
+      break
+    case 'schedule.close':
+      core.close(message.conn)
+      break
+  }
+}
+
+function peer(name: string, port: MessagePort): void {
+  if (kindOf(name) === 'scheduler') {
+    // A scheduler's connections are known to it alone: those of a dead one are given up.
+    if (scheduler) core.abort()
+    scheduler = new Channel<DeliverToScheduler, SchedulerToDeliver>(port, fromScheduler)
+    scheduler.send({ kind: 'deliver.inflight', rows: [...core.held(), ...unsettled()] })
+    return
+  }
+  const channel = new Channel<DeliverToOwner, OwnerToDeliver>(port, (message) => acknowledged(message.batch))
+  owners.set(name, { channel })
+  for (const [batch, { owner, settlements }] of unacknowledged) if (owner === name) channel.send({ kind: 'deliver.settle', batch, settlements })
+}
+
+function unsettled(): { id: number; group: number }[] {
+  const rows: { id: number; group: number }[] = []
+  for (const { settlements } of unacknowledged.values()) for (const { id, group } of unpackSettlements(settlements)) rows.push({ id, group })
+  return rows
+}
+
+thread.run({
+  peer,
+  reload: (next) => {
+    config = next
+    core.configure(settingsOf(next))
+    router = makeRouter(next)
+  },
+  drain: () => {
+    draining = true
+    core.drain()
+    maybeDrained()
+  },
+  stop: () => {
+    core.abort()
+    void reader.close().finally(() => thread.exit())
+  },
+  ask: (verb, args, answer) => {
+    if (verb !== 'trace') return answer.end(`a deliver thread has no verb ${verb}`)
+    const key = nextBatch++
+    traces.set(key, { match: String((args as { match?: unknown }).match ?? ''), answer })
+    answer.onCancel(() => {
+      traces.delete(key)
+      answer.end()
+    })
+  },
+  second: () => undefined,
+})
+thread.up()

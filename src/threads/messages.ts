@@ -1,0 +1,223 @@
+// Every message between threads: one discriminated union a direction, named `owner.verb`.
+//
+// Rows travel packed as flat arrays of numbers and strings: the structured clone of a flat array costs a fraction of
+// that of objects, which repeat every property name.
+
+import type { MessagePort } from 'node:worker_threads'
+import type { Config } from '../config/schema.ts'
+import type { MetricsMemory } from '../lib/metrics.ts'
+import type { AuthMemory } from '../session/auth/authenticator.ts'
+import type { MessageId, Outcome, QueueRow, RecipientResult, Settled, Settlement } from '../spool/types.ts'
+import type { ConnectionDown, DeliverSite, Destination } from '../deliver/ports.ts'
+import type { BlockedRow, GrantItem, Reply, ReturnedItem, ReturnReason, RouteAnswer, RowRef } from '../queue/ports.ts'
+
+/** A packed list: the fields of the first row, then those of the second, … */
+export type Packed = readonly (number | string | boolean)[]
+
+const ROW_FIELDS = 13
+
+function pushRow(out: (number | string | boolean)[], row: QueueRow): void {
+  out.push(row.id, row.group, row.domain, row.tenant, row.class, row.priority, row.due, row.expires, row.warnAt, row.attempts)
+  out.push(row.recipients, row.bytes, row.held)
+}
+
+function rowAt(packed: Packed, at: number): QueueRow {
+  return {
+    id: packed[at] as number,
+    group: packed[at + 1] as number,
+    domain: packed[at + 2] as string,
+    tenant: packed[at + 3] as string,
+    class: packed[at + 4] as QueueRow['class'],
+    priority: packed[at + 5] as number,
+    due: packed[at + 6] as number,
+    expires: packed[at + 7] as number,
+    warnAt: packed[at + 8] as number,
+    attempts: packed[at + 9] as number,
+    recipients: packed[at + 10] as number,
+    bytes: packed[at + 11] as number,
+    held: packed[at + 12] as boolean,
+  }
+}
+
+export function packRows(rows: readonly QueueRow[]): Packed {
+  const out: (number | string | boolean)[] = []
+  for (const row of rows) pushRow(out, row)
+  return out
+}
+
+export function unpackRows(packed: Packed): QueueRow[] {
+  const rows: QueueRow[] = []
+  for (let at = 0; at < packed.length; at += ROW_FIELDS) rows.push(rowAt(packed, at))
+  return rows
+}
+
+export function packSettled(items: readonly Settled[]): Packed {
+  const out: (number | string | boolean)[] = []
+  for (const item of items) {
+    if (item.kind === 'gone') {
+      out.push(false, item.id, item.group)
+    } else {
+      out.push(true)
+      pushRow(out, item.row)
+    }
+  }
+  return out
+}
+
+export function unpackSettled(packed: Packed): Settled[] {
+  const items: Settled[] = []
+  for (let at = 0; at < packed.length;) {
+    if (packed[at] === true) {
+      items.push({ kind: 'rescheduled', row: rowAt(packed, at + 1) })
+      at += 1 + ROW_FIELDS
+    } else {
+      items.push({ kind: 'gone', id: packed[at + 1] as number, group: packed[at + 2] as number })
+      at += 3
+    }
+  }
+  return items
+}
+
+export function packSettlements(settlements: readonly Settlement[]): Packed {
+  const out: (number | string | boolean)[] = []
+  for (const s of settlements) {
+    out.push(s.id, s.group, s.site, s.source, s.peer, s.peerDsn, s.tls, s.startedAt, s.finishedAt, s.results.length)
+    for (const r of s.results) out.push(r.index, r.outcome, r.code, r.enhanced, r.text)
+  }
+  return out
+}
+
+export function unpackSettlements(packed: Packed): Settlement[] {
+  const settlements: Settlement[] = []
+  for (let at = 0; at < packed.length;) {
+    const results: RecipientResult[] = []
+    const count = packed[at + 9] as number
+    for (let i = 0, r = at + 10; i < count; i++, r += 5) {
+      results.push({
+        index: packed[r] as number,
+        outcome: packed[r + 1] as Outcome,
+        code: packed[r + 2] as number,
+        enhanced: packed[r + 3] as string,
+        text: packed[r + 4] as string,
+      })
+    }
+    settlements.push({
+      id: packed[at] as number,
+      group: packed[at + 1] as number,
+      results,
+      site: packed[at + 2] as string,
+      source: packed[at + 3] as string,
+      peer: packed[at + 4] as string,
+      peerDsn: packed[at + 5] as boolean,
+      tls: packed[at + 6] as string,
+      startedAt: packed[at + 7] as number,
+      finishedAt: packed[at + 8] as number,
+    })
+    at += 10 + count * 5
+  }
+  return settlements
+}
+
+export function packItems(items: readonly GrantItem[]): Packed {
+  const out: (number | string | boolean)[] = []
+  for (const item of items) out.push(item.id, item.attempt, item.notAfter, item.groups.length, ...item.groups)
+  return out
+}
+
+export function unpackItems(packed: Packed): GrantItem[] {
+  const items: GrantItem[] = []
+  for (let at = 0; at < packed.length;) {
+    const count = packed[at + 3] as number
+    const groups = packed.slice(at + 4, at + 4 + count) as number[]
+    items.push({ id: packed[at] as MessageId, attempt: packed[at + 1] as number, notAfter: packed[at + 2] as number, groups })
+    at += 4 + count
+  }
+  return items
+}
+
+/** What a thread is started with. */
+export interface ThreadData {
+  readonly name: string
+  readonly config: Config
+  readonly metrics: MetricsMemory
+  /** Shared by all threads, so that TLS tickets of one are good at another: 48 bytes. */
+  readonly ticketKeys: Uint8Array
+  /** Failed logins and quotas, counted over all net threads. */
+  readonly auth: AuthMemory
+  /** Shards of the data directory. */
+  readonly shards: number
+  /** Addresses already bound by name, for `port: 0` after the first thread. */
+  readonly bound: Readonly<Record<string, { host: string; port: number }>>
+}
+
+/** main -> any thread. */
+export type FromMain =
+  /** A channel to another thread; replaces an earlier one of that name, whose thread has died. */
+  | { readonly kind: 'main.peer'; readonly name: string; readonly port: MessagePort }
+  | { readonly kind: 'main.reload'; readonly config: Config }
+  /** Stop taking work, finish what is in hand, answer `thread.drained`. */
+  | { readonly kind: 'main.drain' }
+  /** Nothing will come any more: flush, close, end. */
+  | { readonly kind: 'main.stop' }
+  | { readonly kind: 'main.ask'; readonly request: number; readonly verb: string; readonly args: unknown }
+  /** The asker has gone: end a stream. */
+  | { readonly kind: 'main.cancel'; readonly request: number }
+  /** Debug: throw, so that the supervisor's handling can be seen. */
+  | { readonly kind: 'main.throw' }
+
+/** any thread -> main. */
+export type ToMain =
+  | { readonly kind: 'thread.up'; readonly listeners: readonly BoundListener[] }
+  | { readonly kind: 'thread.drained' }
+  | { readonly kind: 'thread.row'; readonly request: number; readonly row: unknown }
+  | { readonly kind: 'thread.end'; readonly request: number; readonly error: string | undefined }
+
+export interface BoundListener {
+  readonly name: string
+  readonly host: string
+  readonly port: number
+}
+
+/** net (owner) -> scheduler. */
+export type OwnerToScheduler =
+  | { readonly kind: 'spool.announce'; readonly rows: Packed }
+  | { readonly kind: 'spool.settled'; readonly items: Packed }
+  /** All groups of the owner's shards have been announced since it came up. */
+  | { readonly kind: 'spool.scanned'; readonly shards: readonly number[] }
+
+/** scheduler -> net (owner). */
+export type SchedulerToOwner =
+  | { readonly kind: 'schedule.expire'; readonly rows: readonly BlockedRow[] }
+  | { readonly kind: 'schedule.warn'; readonly rows: readonly BlockedRow[] }
+  /** Their domain has no route: bounce them with this reply. */
+  | { readonly kind: 'schedule.bounce'; readonly rows: readonly RowRef[]; readonly reply: Reply }
+
+/** deliver -> scheduler. */
+export type DeliverToScheduler =
+  /** First message after a channel comes up: what this thread still holds or has settled without an acknowledgement. */
+  | { readonly kind: 'deliver.inflight'; readonly rows: readonly RowRef[] }
+  | { readonly kind: 'deliver.route'; readonly domain: string; readonly answer: RouteAnswer<Destination> }
+  | { readonly kind: 'deliver.up'; readonly conn: number }
+  | { readonly kind: 'deliver.pull'; readonly conn: number; readonly want: number }
+  | { readonly kind: 'deliver.returned'; readonly conn: number; readonly items: readonly ReturnedItem[]; readonly reason: ReturnReason }
+  | { readonly kind: 'deliver.down'; readonly conn: number; readonly down: ConnectionDown }
+
+/** scheduler -> deliver. */
+export type SchedulerToDeliver =
+  | { readonly kind: 'schedule.route'; readonly domain: string }
+  | { readonly kind: 'schedule.open'; readonly conn: number; readonly site: DeliverSite; readonly source: string }
+  | { readonly kind: 'schedule.grant'; readonly conn: number; readonly items: Packed }
+  | { readonly kind: 'schedule.close'; readonly conn: number }
+
+/** deliver -> net (owner). Kept by the sender until acknowledged, and sent again to a restarted owner. */
+export interface DeliverToOwner {
+  readonly kind: 'deliver.settle'
+  readonly batch: number
+  readonly settlements: Packed
+}
+
+/** net (owner) -> deliver: the batch is committed. */
+export interface OwnerToDeliver {
+  readonly kind: 'spool.ack'
+  readonly batch: number
+}

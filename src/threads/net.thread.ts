@@ -1,0 +1,195 @@
+// A net thread: listeners, sessions, and the shards it owns. Wiring between sockets, session/smtp, spool/owner.ts and channels.
+
+import type { Socket } from 'node:net'
+import type { MessagePort } from 'node:worker_threads'
+import type { Config, ListenerConfig } from '../config/schema.ts'
+import { systemClock } from '../lib/clock.ts'
+import { systemRandom } from '../lib/prng.ts'
+import type { Connection } from '../net/connection.ts'
+import { Front, type Endpoints, type FrontRefusal } from '../net/front.ts'
+import { listen } from '../net/listener.ts'
+import { ServerTls } from '../net/tls.ts'
+import { makeAuthenticator } from '../session/auth/authenticator.ts'
+import { SpoolOwner } from '../spool/owner.ts'
+import type { AdminAction, RowRef, SpoolEvent, SpoolHost, SpoolOptions } from '../spool/ports.ts'
+import { Channel } from './channel.ts'
+import { dsnComposer } from './dsn.ts'
+import type { BoundListener, DeliverToOwner, OwnerToDeliver, OwnerToScheduler, SchedulerToOwner } from './messages.ts'
+import { packRows, packSettled, unpackSettlements } from './messages.ts'
+import { makePasswordPool } from './password-pool.ts'
+import { cidrs, ownerOptions, relayPolicy } from './settings.ts'
+import { SmtpService } from './smtp-service.ts'
+import { thisThread } from './thread.ts'
+import { kindOf, ownerOf } from './topology.ts'
+import { Traces } from './traces.ts'
+
+const thread = thisThread()
+const { data, log, metrics } = thread
+let config: Config = data.config
+let scheduler: Channel<OwnerToScheduler, SchedulerToOwner> | undefined
+/** Grows with each scheduler: a scan for a dead one ends early. */
+let schedulerEpoch = 0
+
+const EVENT_COUNTERS = {
+  reception: 'rohrpost_accepted_total',
+  delivery: 'rohrpost_delivered_total',
+  bounce: 'rohrpost_bounced_total',
+  expiry: 'rohrpost_bounced_total',
+  delay: 'rohrpost_deferred_total',
+  rejection: 'rohrpost_refused_total',
+  admin: undefined,
+} as const
+
+const spoolHost: SpoolHost = {
+  log,
+  announce: (rows) => scheduler?.send({ kind: 'spool.announce', rows: packRows(rows) }),
+  settled: (items) => scheduler?.send({ kind: 'spool.settled', items: packSettled(items) }),
+  event: (event: SpoolEvent) => {
+    const counter = EVENT_COUNTERS[event.type]
+    if (counter) metrics.add(counter)
+  },
+}
+
+const shards: number[] = []
+for (let shard = 0; shard < data.shards; shard++) if (ownerOf(shard, config.threads.net) === data.name) shards.push(shard)
+
+function spoolOptions(from: Config): SpoolOptions {
+  return ownerOptions(from, { clock: systemClock, random: systemRandom(), composeDsn: dsnComposer(from, relayPolicy(from)) })
+}
+
+const owner = await SpoolOwner.open(config.dataDir, shards, spoolOptions(config), spoolHost)
+const passwords = makePasswordPool()
+const authenticator = await makeAuthenticator(config, { clock: systemClock, passwords, log, memory: data.auth })
+const tls = config.listeners.some((listener) => listener.tls !== 'off') ? await ServerTls.load(config, data.ticketKeys) : undefined
+const traces = new Traces(systemClock)
+const connections = new Set<Connection>()
+const smtp = new SmtpService({ config: () => config, owner, authenticator, tls, traces, metrics, log, clock: systemClock, connections })
+
+function refuse(socket: Socket, client: string, why: FrontRefusal): void {
+  log.warn({ client, why }, 'connection refused')
+  metrics.add('rohrpost_refused_total')
+  // RFC 5321 §3.8: 421 may be sent at any time. Who should have sent a PROXY header gets no answer: it is no mail client.
+  if (why === 'busy' || why === 'client-busy') socket.end(`421 4.7.0 ${config.hostname} too many connections\r\n`)
+  else socket.destroy()
+}
+
+function frontOf(listener: ListenerConfig): Front {
+  return new Front(systemClock, config.limits, cidrs(config.proxyFrom), {
+    admitted: (socket: Socket, endpoints: Endpoints, release: () => void) => {
+      metrics.add('rohrpost_connections_total')
+      smtp.serve(listener, socket, endpoints, release)
+    },
+    refused: refuse,
+  })
+}
+
+let countedCommits = 0
+const fronts: Front[] = []
+const servers: { close(): void }[] = []
+
+async function openListeners(): Promise<BoundListener[]> {
+  const bound: BoundListener[] = []
+  for (const listener of config.listeners) {
+    const front = frontOf(listener)
+    const known = data.bound[listener.name]
+    const address = { host: listener.host, port: known?.port ?? listener.port }
+    const opened = await listen(address, (socket) => front.accept(socket))
+    fronts.push(front)
+    servers.push(opened.server)
+    bound.push({ name: listener.name, ...opened.bound })
+  }
+  return bound
+}
+
+function fromScheduler(message: SchedulerToOwner): void {
+  switch (message.kind) {
+    case 'schedule.expire':
+      owner.expire(message.rows)
+      break
+    case 'schedule.warn':
+      owner.warn(message.rows)
+      break
+    case 'schedule.bounce':
+      owner.bounce(message.rows, message.reply)
+      break
+  }
+}
+
+async function announceAll(epoch: number): Promise<void> {
+  await owner.rescan((rows) => {
+    if (epoch !== schedulerEpoch) return false
+    scheduler?.send({ kind: 'spool.announce', rows: packRows(rows) })
+    return true
+  })
+  if (epoch === schedulerEpoch) scheduler?.send({ kind: 'spool.scanned', shards })
+}
+
+function peer(name: string, port: MessagePort): void {
+  if (kindOf(name) === 'scheduler') {
+    schedulerEpoch++
+    scheduler = new Channel<OwnerToScheduler, SchedulerToOwner>(port, fromScheduler)
+    void announceAll(schedulerEpoch)
+    return
+  }
+  const channel: Channel<OwnerToDeliver, DeliverToOwner> = new Channel<OwnerToDeliver, DeliverToOwner>(port, (message) => {
+    owner.settle(unpackSettlements(message.settlements), () => channel.send({ kind: 'spool.ack', batch: message.batch }))
+  })
+}
+
+/** Sessions end themselves when their transaction is over; what is left after main's patience ends with the thread. */
+let draining = false
+function drain(): void {
+  draining = true
+  for (const server of servers) server.close()
+  const now = systemClock.now()
+  for (const connection of connections) connection.drain(now)
+  maybeDrained()
+}
+
+function maybeDrained(): void {
+  if (draining && connections.size === 0) thread.drained()
+}
+smtp.onClosed = maybeDrained
+
+async function stop(): Promise<void> {
+  for (const connection of connections) connection.destroy()
+  await owner.close()
+  await authenticator.close()
+  await passwords.close()
+  thread.exit()
+}
+
+thread.run({
+  peer,
+  reload: (next) => {
+    config = next
+    for (const front of fronts) front.configure(next.limits, cidrs(next.proxyFrom))
+    smtp.reload()
+    owner.configure(spoolOptions(next))
+    void authenticator.reload(next)
+    void tls?.reload(next)
+  },
+  drain,
+  stop: () => void stop(),
+  ask: (verb, args, answer) => {
+    if (verb === 'trace') return traces.add(args, answer)
+    if (verb !== 'admin') return answer.end(`a net thread has no verb ${verb}`)
+    const { action, refs } = args as { action: AdminAction; refs: RowRef[] }
+    owner.admin(action, refs).then(
+      (changed) => {
+        answer.row(changed)
+        answer.end()
+      },
+      (error: unknown) => answer.end(String(error)),
+    )
+  },
+  second: () => {
+    const now = systemClock.now()
+    for (const connection of connections) if (connection.deadline <= now) connection.timeout(now)
+    smtp.second()
+    const { commits } = owner.counts()
+    metrics.add('rohrpost_commits_total', commits - countedCommits)
+    countedCommits = commits
+  },
+})
+thread.up(await openListeners())

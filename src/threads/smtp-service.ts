@@ -1,0 +1,263 @@
+// SMTP, submission and LMTP connections of a net thread: joins a socket, a session, the spool and authentication.
+
+import type { Socket } from 'node:net'
+import type { Config, ListenerConfig } from '../config/schema.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Log } from '../lib/log.ts'
+import type { ThreadMetrics } from '../lib/metrics.ts'
+import { Connection, type ConnectionEvents, type ConnectionOptions, type TlsInfo } from '../net/connection.ts'
+import type { Endpoints } from '../net/front.ts'
+import type { ServerTls } from '../net/tls.ts'
+import type { Authenticator } from '../session/auth/authenticator.ts'
+import { authTls } from '../session/auth/binding.ts'
+import type { AuthContext, AuthExchange, AuthTls } from '../session/auth/ports.ts'
+import type { SmtpSessionConfig } from '../session/smtp/config.ts'
+import type { Intake, SenderDecision, SmtpEvent, SmtpHost } from '../session/smtp/ports.ts'
+import { SmtpSession } from '../session/smtp/session.ts'
+import type { SpoolOwner } from '../spool/owner.ts'
+import { Enhanced, ReplyCode } from '../wire/smtp/codes.ts'
+import { cidrs, relayPolicy } from './settings.ts'
+import type { Traces } from './traces.ts'
+
+/** RSET, NOOP and the like without a message between them before 421. */
+const IDLE_COMMANDS_MAX = 100
+/** RFC 2852 §3: the least by-time offered for mode R. */
+const DELIVER_BY_SECONDS_MIN = 60
+/** RFC 4865 §4: a week. */
+const FUTURE_RELEASE_SECONDS_MAX = 604_800
+
+export interface SmtpServiceOptions {
+  readonly config: () => Config
+  readonly owner: SpoolOwner
+  readonly authenticator: Authenticator
+  readonly tls: ServerTls | undefined
+  readonly traces: Traces
+  readonly metrics: ThreadMetrics
+  readonly log: Log
+  readonly clock: Clock
+  /** All connections of the thread; this service adds and removes its own. */
+  readonly connections: Set<Connection>
+}
+
+/** One connection as its session sees it. */
+class SmtpConnection extends Connection implements SmtpHost {
+  readonly id: number
+  readonly client: string
+  readonly #service: SmtpService
+  readonly #release: () => void
+  #session: SmtpSession | undefined
+  #tls: AuthTls | undefined
+  #exchange: AuthExchange | undefined
+
+  constructor(service: SmtpService, id: number, socket: Socket, endpoints: Endpoints, release: () => void, options: ConnectionOptions, events: ConnectionEvents) {
+    super(socket, options, events)
+    this.#service = service
+    this.id = id
+    this.client = endpoints.client
+    this.#release = release
+  }
+
+  serve(session: SmtpSession, implicitTls: boolean): void {
+    this.#session = session
+    const secured = session.onTls.bind(session)
+    session.onTls = (info: TlsInfo, now: number) => {
+      this.#tls = authTls(info.socket)
+      secured(info, now)
+    }
+    this.start(session, implicitTls)
+  }
+
+  openMessage(): Intake {
+    return this.#service.owner.openMessage()
+  }
+
+  admission(): ReturnType<NonNullable<SmtpHost['admission']>> {
+    return this.#service.admission()
+  }
+
+  askRecipient(): void {
+    throw new Error('the relay policy never asks')
+  }
+
+  auth(ticket: number, mechanism: string, response: Buffer | undefined): void {
+    const session = this.#session as SmtpSession
+    this.#exchange ??= this.#service.beginAuth(mechanism, this.client, this.#tls)
+    this.#exchange.respond(response, (step) => {
+      if (step.kind !== 'challenge') this.#exchange = undefined
+      session.onAuth(ticket, step, this.clock.now())
+      this.settle()
+    })
+  }
+
+  abandonAuth(): void {
+    this.#exchange?.abandon()
+    this.#exchange = undefined
+  }
+
+  observe(event: SmtpEvent): void {
+    this.#service.observe(event, this.client)
+  }
+
+  released(): void {
+    this.abandonAuth()
+    this.#release()
+  }
+}
+
+export class SmtpService {
+  readonly owner: SpoolOwner
+  /** Called after each connection that has ended. */
+  onClosed: () => void = () => undefined
+  readonly #options: SmtpServiceOptions
+  readonly #connectionOptions: ConnectionOptions
+  readonly #events: ConnectionEvents
+  #sessionConfigs = new Map<string, SmtpSessionConfig>()
+  #nextId = 1
+
+  constructor(options: SmtpServiceOptions) {
+    this.#options = options
+    this.owner = options.owner
+    const { limits } = options.config()
+    this.#connectionOptions = {
+      clock: options.clock,
+      tls: options.tls,
+      outputHighWaterBytes: limits.replyBacklogBytes,
+      tlsHandshakeMsMax: limits.tlsHandshakeTimeoutMs,
+    }
+    this.#events = {
+      closed: (connection) => this.#closed(connection as SmtpConnection),
+      trace: (connection, direction, bytes, what) => {
+        const { traces } = options
+        if (!traces.active) return
+        const { id, client } = connection as SmtpConnection
+        traces.piece(id, client, direction, bytes, what)
+      },
+    }
+  }
+
+  /** New connections see the new configuration; those that exist keep theirs. */
+  reload(): void {
+    this.#sessionConfigs = new Map()
+  }
+
+  serve(listener: ListenerConfig, socket: Socket, endpoints: Endpoints, release: () => void): void {
+    const { connections, clock } = this.#options
+    const connection = new SmtpConnection(this, this.#nextId++, socket, endpoints, release, this.#connectionOptions, this.#events)
+    connections.add(connection)
+    const facts = { address: endpoints.client, port: endpoints.clientPort, localAddress: endpoints.local, localPort: endpoints.localPort }
+    const session = new SmtpSession(this.#sessionConfig(listener), facts, connection, clock.now())
+    connection.serve(session, listener.tls === 'implicit')
+  }
+
+  /** Why nothing can be taken now: the disk is full or does not keep up. */
+  admission(): ReturnType<NonNullable<SmtpHost['admission']>> {
+    const stress = this.#stress
+    if (stress.full) return { kind: 'full', cause: 'free disk space is below limits.minFreeBytes' }
+    if (stress.failing) return { kind: 'stress', cause: 'the last commit failed' }
+    return undefined
+  }
+
+  #stress: { readonly full: boolean; readonly failing: boolean } = { full: false, failing: false }
+
+  second(): void {
+    this.#stress = this.owner.stress()
+  }
+
+  beginAuth(mechanism: string, client: string, tls: AuthTls | undefined): AuthExchange {
+    const context: AuthContext = { client, successData: false, ...(tls && { tls }) }
+    return this.#options.authenticator.begin(mechanism, context)
+  }
+
+  observe(event: SmtpEvent, client: string): void {
+    switch (event.kind) {
+      case 'accepted':
+        this.#options.metrics.add('rohrpost_bytes_accepted_total', event.bytes)
+        this.#options.metrics.acceptLatency((this.#options.clock.now() - event.receivedAt) * 1000)
+        break
+      case 'refused':
+        this.#recordRefusal(event, client)
+        break
+      case 'authenticated':
+        this.#options.log.debug({ client, mechanism: event.mechanism, account: event.account }, 'authenticated')
+        break
+      case 'closed':
+        this.#options.log.debug({ client, reason: event.reason }, 'session ended')
+        break
+    }
+  }
+
+  #recordRefusal(event: Extract<SmtpEvent, { kind: 'refused' }>, client: string): void {
+    const { code, enhanced, text } = event.reply
+    this.owner.record({
+      type: 'rejection',
+      time: this.#options.clock.now(),
+      id: 0,
+      recipient: event.recipient,
+      tenant: '',
+      source: client,
+      site: event.rule,
+      code,
+      enhanced,
+      reply: text,
+      attempt: 0,
+    })
+  }
+
+  #sessionConfig(listener: ListenerConfig): SmtpSessionConfig {
+    let made = this.#sessionConfigs.get(listener.name)
+    if (!made) {
+      made = this.#makeSessionConfig(listener)
+      this.#sessionConfigs.set(listener.name, made)
+    }
+    return made
+  }
+
+  #makeSessionConfig(listener: ListenerConfig): SmtpSessionConfig {
+    const config = this.#options.config()
+    const { authenticator } = this.#options
+    const policy = relayPolicy(config)
+    const xclient = cidrs(config.xclientFrom)
+    return {
+      kind: listener.protocol,
+      hostname: config.hostname,
+      banner: config.smtp.banner,
+      startTls: listener.tls === 'starttls' && this.#options.tls !== undefined,
+      tlsRequired: false,
+      authRequired: false,
+      mechanisms: () => (listener.protocol === 'lmtp' ? [] : authenticator.mechanisms(undefined)),
+      extensions: {
+        chunking: true,
+        binaryMime: true,
+        smtpUtf8: true,
+        dsn: true,
+        mtPriority: true,
+        deliverBySeconds: DELIVER_BY_SECONDS_MIN,
+        futureReleaseSeconds: FUTURE_RELEASE_SECONDS_MAX,
+      },
+      bareLf: config.smtp.bareLf,
+      limits: { ...config.limits, idleCommandsMax: IDLE_COMMANDS_MAX },
+      mayRelay: (address) => policy.mayRelay(address),
+      mayXclient: (address) => xclient.hasText(address),
+      mayUse: (account, address) => authenticator.mayUse(account, address),
+      tenantOf: (account) => (config.tenantFrom === 'listener' ? listener.name : account),
+      decideSender: ({ account }) => this.#decideSender(account),
+      decideRecipient: (facts) => policy.decide(facts),
+    }
+  }
+
+  #decideSender(account: string): SenderDecision {
+    if (account === '' || this.#options.authenticator.takeMessage(account)) return { kind: 'accept' }
+    return {
+      kind: 'refuse',
+      rule: 'account-quota',
+      reply: { code: ReplyCode.localError, enhanced: Enhanced.temporaryRefusal, text: 'message quota of this hour is used up' },
+    }
+  }
+
+  #closed(connection: SmtpConnection): void {
+    this.#options.connections.delete(connection)
+    this.#options.traces.closed(connection.id)
+    connection.released()
+    this.onClosed()
+  }
+}

@@ -1,0 +1,172 @@
+// Starts the threads, joins them by channels, starts a dead one again with back-off. Main thread.
+//
+// A restarted thread gets new channels to all its peers, and so do they: no message of its former life can reach anybody.
+
+import { MessageChannel, Worker } from 'node:worker_threads'
+import type { Clock } from '../lib/clock.ts'
+import type { Log } from '../lib/log.ts'
+import { Channel } from './channel.ts'
+import type { BoundListener, FromMain, ThreadData, ToMain } from './messages.ts'
+import { CHANNELS, kindOf, TOPOLOGY } from './topology.ts'
+
+const BACKOFF_MS_FIRST = 100
+const BACKOFF_MS_MAX = 10_000
+/** A thread that lived this long starts with a fresh back-off. */
+const STEADY_MS = 30_000
+
+interface Child {
+  readonly name: string
+  worker: Worker | undefined
+  channel: Channel<FromMain, ToMain> | undefined
+  up: boolean
+  startedAt: number
+  failures: number
+  listeners: readonly BoundListener[]
+  lastError: string
+}
+
+export interface SupervisorEvents {
+  row(request: number, row: unknown): void
+  end(request: number, error: string | undefined): void
+  drained(name: string): void
+  down(name: string): void
+  up(name: string, listeners: readonly BoundListener[]): void
+}
+
+export interface SupervisorOptions {
+  readonly clock: Clock
+  readonly log: Log
+  readonly events: SupervisorEvents
+  /** The data that a thread starts with, asked anew for each start so that reloads count. */
+  readonly data: (name: string) => ThreadData
+}
+
+export class Supervisor {
+  readonly #options: SupervisorOptions
+  readonly #children = new Map<string, Child>()
+  #stopping = false
+  #firstFailure: ((error: Error) => void) | undefined
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options
+  }
+
+  /** Starts the named threads one after the other; each is up before the next. Rejects when one dies before it is up. */
+  async start(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      const child: Child = { name, worker: undefined, channel: undefined, up: false, startedAt: 0, failures: 0, listeners: [], lastError: '' }
+      this.#children.set(name, child)
+      await new Promise<void>((resolve, reject) => {
+        this.#firstFailure = reject
+        this.#spawn(child, resolve)
+      })
+      this.#firstFailure = undefined
+    }
+  }
+
+  names(): string[] {
+    return [...this.#children.keys()]
+  }
+
+  listeners(): BoundListener[] {
+    return [...this.#children.values()].flatMap((child) => child.listeners)
+  }
+
+  isUp(name: string): boolean {
+    return this.#children.get(name)?.up ?? false
+  }
+
+  send(name: string, message: FromMain): void {
+    this.#children.get(name)?.channel?.send(message)
+  }
+
+  broadcast(message: FromMain): void {
+    for (const name of this.#children.keys()) this.send(name, message)
+  }
+
+  /** From now on the end of a thread is expected. */
+  stopping(): void {
+    this.#stopping = true
+  }
+
+  async terminateAll(): Promise<void> {
+    this.#stopping = true
+    await Promise.all([...this.#children.values()].map((child) => child.worker?.terminate()))
+  }
+
+  /** Resolves when the named thread has ended by itself. */
+  ended(name: string): Promise<void> {
+    const worker = this.#children.get(name)?.worker
+    if (!worker) return Promise.resolve()
+    return new Promise((resolve) => worker.once('exit', () => resolve()))
+  }
+
+  #spawn(child: Child, onUp?: () => void): void {
+    const { clock, data } = this.#options
+    const entry = new URL(`../${TOPOLOGY[kindOf(child.name)].entry}`, import.meta.url)
+    if (!import.meta.url.endsWith('.ts')) entry.pathname = entry.pathname.replace(/\.ts$/, '.js')
+    const worker = new Worker(entry, { workerData: data(child.name), name: child.name })
+    child.worker = worker
+    child.startedAt = clock.now()
+    child.channel = new Channel<FromMain, ToMain>(worker, (message) => this.#receive(child, message, onUp))
+    worker.on('error', (error: unknown) => {
+      child.lastError = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      if (error instanceof Error) this.#firstFailure?.(error)
+    })
+    worker.once('exit', (code) => this.#onExit(child, code))
+    this.#join(child)
+  }
+
+  /** Gives the thread and each living peer the two ends of a new channel. */
+  #join(child: Child): void {
+    for (const peer of this.#children.values()) {
+      if (peer === child || !peer.worker) continue
+      const pair = [kindOf(child.name), kindOf(peer.name)]
+      if (!CHANNELS.some(([a, b]) => (a === pair[0] && b === pair[1]) || (a === pair[1] && b === pair[0]))) continue
+      const { port1, port2 } = new MessageChannel()
+      child.worker?.postMessage([{ kind: 'main.peer', name: peer.name, port: port1 }], [port1])
+      peer.worker.postMessage([{ kind: 'main.peer', name: child.name, port: port2 }], [port2])
+    }
+  }
+
+  #receive(child: Child, message: ToMain, onUp: (() => void) | undefined): void {
+    switch (message.kind) {
+      case 'thread.up':
+        child.up = true
+        child.listeners = message.listeners
+        this.#options.events.up(child.name, message.listeners)
+        onUp?.()
+        break
+      case 'thread.drained':
+        this.#options.events.drained(child.name)
+        break
+      case 'thread.row':
+        this.#options.events.row(message.request, message.row)
+        break
+      case 'thread.end':
+        this.#options.events.end(message.request, message.error)
+        break
+    }
+  }
+
+  #onExit(child: Child, code: number): void {
+    child.worker = undefined
+    child.channel = undefined
+    const wasUp = child.up
+    child.up = false
+    this.#options.events.down(child.name)
+    if (this.#stopping) return
+    if (this.#firstFailure) {
+      this.#firstFailure(new Error(child.lastError || `thread ${child.name} ended with code ${code} before it was up`))
+      return
+    }
+    const lived = this.#options.clock.now() - child.startedAt
+    child.failures = wasUp && lived > STEADY_MS ? 1 : child.failures + 1
+    const delayMs = Math.min(BACKOFF_MS_FIRST * 2 ** (child.failures - 1), BACKOFF_MS_MAX)
+    this.#options.log.error({ thread: child.name, code, error: child.lastError, restartInMs: delayMs }, 'thread died')
+    child.lastError = ''
+    this.#options.clock.after(delayMs, () => {
+      if (!this.#stopping) this.#spawn(child)
+    })
+  }
+}
