@@ -99,7 +99,15 @@ class Server {
     if (usesTls(this.#config)) await ensureCertificate(this.#config, this.#log)
     await this.#control.open()
     const names = threadNames(this.#config.threads).filter((name) => name !== 'main')
-    await this.#supervisor.start(names)
+    try {
+      await this.#supervisor.start(names)
+    } catch (error) {
+      await this.#supervisor.terminateAll()
+      this.#control.close()
+      // An address in use or forbidden is the operator's matter; anything else is a bug and keeps its stack.
+      if (error instanceof Error && error.message.startsWith('cannot listen on ')) throw new StartError(75, error.message)
+      throw error
+    }
     const listeners = this.#config.listeners.map((listener) => this.#bound.get(listener.name) as BoundListener)
     const words = listeners.map(({ name, host, port }) => ` ${name}=${host.includes(':') ? `[${host}]` : host}:${port}`)
     process.stdout.write(`rohrpost ready${words.join('')}\n`)

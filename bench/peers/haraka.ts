@@ -69,10 +69,10 @@ async function start(setup: Setup): Promise<Running> {
   }
 }
 
-export const haraka = {
+export const haraka: Peer = {
   name: 'haraka',
   durability: 'a file a message, fsync before the 250',
   share: 0.25,
   version: () => Promise.resolve(VERSION),
   start,
-} satisfies Peer
+}

@@ -38,10 +38,10 @@ async function start(setup: Setup): Promise<Running> {
   return { port: peer.port, cpuUs: () => treeCpuUs(master), memoryBytes: () => undefined, stop: () => peer.stop() }
 }
 
-export const postfix = {
+export const postfix: Peer = {
   name: 'postfix',
   durability: 'a file a message, fsync before the 250',
   share: 0.15,
   version: async () => (await execute(['/usr/sbin/postconf', '-dh', 'mail_version'])).stdout.trim(),
   start,
-} satisfies Peer
+}

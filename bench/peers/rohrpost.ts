@@ -36,10 +36,10 @@ async function start(setup: Setup): Promise<RohrpostRunning> {
   }
 }
 
-export const rohrpost = {
+export const rohrpost: Omit<Peer, 'start'> & { start(setup: Setup): Promise<RohrpostRunning> } = {
   name: 'rohrpost',
   durability: 'group commit, fdatasync before the 250',
   share: 1,
   version: () => Promise.resolve((JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }).version),
   start,
-} satisfies Peer
+}

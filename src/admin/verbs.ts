@@ -10,6 +10,7 @@ import { linesOf, matchesGroup, matchesLine, storedOverlay, type Overlay, type Q
 
 const NOT_FOUND = 1
 const USAGE = 2
+const NOT_RUNNING = 69
 /** Groups whose state is asked of the scheduler at once. */
 const OVERLAY_BATCH = 500
 
@@ -27,7 +28,7 @@ export interface VerbContext {
   readonly threads: () => readonly string[]
   /** The net thread that owns a shard. */
   readonly ownerOf: (shard: number) => string
-  /** Makes a thread throw, for tests of the supervision. */
+  /** Makes a thread throw, for tests of the supervision; false when it is down. */
   readonly throwIn: (thread: string) => boolean
 }
 
@@ -213,7 +214,8 @@ function metrics(context: VerbContext): Verb {
 function throwIn(context: VerbContext): Verb {
   return (args) => {
     const thread = String(args['thread'])
-    if (!context.throwIn(thread)) return Promise.reject(new ControlError(USAGE, `no such thread: ${thread}`))
+    if (!context.threads().includes(thread)) return Promise.reject(new ControlError(USAGE, `no such thread: ${thread}`))
+    if (!context.throwIn(thread)) return Promise.reject(new ControlError(NOT_RUNNING, `thread ${thread} is being restarted`))
     return Promise.resolve(0)
   }
 }

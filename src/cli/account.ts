@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { accountName, isAddressName, isAliasPattern } from '../session/auth/account-name.ts'
+import { aliasPattern, newAccountName } from '../session/auth/account-name.ts'
 import { AccountDirectory, accountsPath } from '../session/auth/accounts.ts'
 import { deriveCredentials } from '../session/auth/password-hash.ts'
 import type { Account, AccountQuota, Credentials } from '../session/auth/ports.ts'
@@ -200,15 +200,15 @@ function onlyName(context: CommandContext): string {
   const [text, ...others] = context.positionals
   if (text === undefined) throw usageError('the name of the account is missing')
   if (others.length > 0) throw usageError(`unexpected argument: ${others[0] as string}`)
-  const name = prepareStored(text) === undefined ? undefined : accountName(text)
-  if (name === undefined || !isAddressName(name) || name.includes('*')) throw usageError(`not an address: ${text}`)
+  const name = newAccountName(text)
+  if (name === undefined) throw usageError(`not an address: ${text}`)
   return name
 }
 
 function aliasesOf(context: CommandContext): string[] {
   return context.texts('alias').map((text) => {
-    const pattern = text.toLowerCase()
-    if (!isAliasPattern(pattern)) throw usageError(`--alias takes an address or *@domain, not ${text}`)
+    const pattern = aliasPattern(text)
+    if (pattern === undefined) throw usageError(`--alias takes an address or *@domain, not ${text}`)
     return pattern
   })
 }

@@ -1,9 +1,10 @@
 // rohrpost explain ID: why a message is where it is.
 
+import { CliError, ExitCode } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { askServer } from './control.ts'
 import { loadForClient } from './data-dir.ts'
-import { onlyId } from './queue.ts'
+import { onlyId, orOffline } from './queue.ts'
 import { printable } from './table.ts'
 
 export const explain: Command = {
@@ -11,22 +12,37 @@ export const explain: Command = {
   summary: 'Say why a message is not moving, and what happened to it',
   usage: 'ID',
   options: {},
-  details: 'ID as in "250 2.0.0 queued as ID", in Received fields and in events. Answers one record a routing domain.',
+  details: [
+    'ID as in "250 2.0.0 queued as ID", in Received fields and in events. Answers one record a routing domain. Without a',
+    'running server it tells what the spool and the event log know.',
+  ].join('\n'),
   async run(context: CommandContext): Promise<number> {
     const id = onlyId(context)
     const { dataDir } = await loadForClient(context)
-    return askServer({ dataDir, verb: 'explain', args: { id } }, async (row) => {
+    const onRow = async (row: Explanation): Promise<void> => {
       if (context.json) return context.out.json(row)
-      for (const line of explanationLines(row as Explanation)) await context.out.line(line)
-    })
+      for (const line of explanationLines(row)) await context.out.line(line)
+    }
+    return orOffline(
+      () => askServer({ dataDir, verb: 'explain', args: { id } }, (row) => onRow(row as Explanation)),
+      async () => {
+        const { offlineExplain } = await import('./offline.ts')
+        const rows = await offlineExplain(dataDir, id, context.clock.now())
+        if (rows.length === 0) throw new CliError(ExitCode.findings, `nothing is known of ${id}: not in the queue, and no event names it`)
+        for (const row of rows) await onRow(row)
+        return ExitCode.ok
+      },
+    )
   },
 }
 
 /** A row of the verb `explain`; see admin/verbs.ts. */
-interface Explanation {
+export interface Explanation {
+  readonly id: string
   readonly state: string
   readonly site?: string
   readonly recipients?: readonly string[]
+  /** ISO 8601, '' when there is none. */
   readonly nextAttempt: string
   readonly binding: { readonly limit: string; readonly value: string; readonly origin: string } | null
   readonly lastReply: string
@@ -48,7 +64,7 @@ function explanationLines(row: Explanation): string[] {
     ['state', row.state],
     ['site', row.site ?? ''],
     ['recipients', (row.recipients ?? []).join(', ')],
-    ['held by', binding ? `${binding.limit} = ${binding.value} (${binding.origin})` : ''],
+    ['waits for', binding ? `${binding.limit} = ${binding.value} (${binding.origin})` : ''],
     ['next try', row.nextAttempt],
     ['last reply', row.lastReply],
   ]

@@ -1,15 +1,21 @@
 // The queue as it lies in the spool, for commands that run without a server. Read-only.
 
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { linesOf, matchesGroup, matchesLine, storedOverlay } from '../admin/queue-rows.ts'
 import type { QueueFilter, QueueLine } from '../admin/queue-rows.ts'
+import { EventTail } from '../spool/events.ts'
+import { idFromText } from '../spool/ids.ts'
+import { SpoolFormatError } from '../spool/layout.ts'
 import { SpoolReader } from '../spool/reader.ts'
 import { CliError, ExitCode } from './command.ts'
+import type { Explanation } from './explain.ts'
 
 async function openSpool(dataDir: string): Promise<SpoolReader> {
-  if (existsSync(join(dataDir, 'spool'))) return SpoolReader.open(dataDir)
-  throw new CliError(ExitCode.notRunning, `no server is running, and there is no spool in ${dataDir}`)
+  try {
+    return await SpoolReader.open(dataDir)
+  } catch (error) {
+    if (!(error instanceof SpoolFormatError)) throw error
+    throw new CliError(ExitCode.notRunning, `no server is running, and ${error.message}`)
+  }
 }
 
 /** The lines of `queue list`, as far as the stored records tell. */
@@ -22,6 +28,28 @@ export async function* offlineLines(dataDir: string, filter: QueueFilter, now: n
       for (const line of linesOf(group, message.envelope, storedOverlay(group, now))) if (matchesLine(filter, line)) yield line
     }
   } finally {
+    await reader.close()
+  }
+}
+
+/** What `explain` can say without a server: one record a group that is left, or one for a message that is done. */
+export async function offlineExplain(dataDir: string, id: string, now: number): Promise<Explanation[]> {
+  const reader = await openSpool(dataDir)
+  const tail = await EventTail.open(dataDir)
+  try {
+    const number = idFromText(id)
+    const history = await tail.historyOf(id)
+    const groups = number < 0 ? [] : reader.groupsOf(number)
+    const lastReply = history.at(-1)?.reply ?? ''
+    if (groups.length === 0) return history.length === 0 ? [] : [{ id, state: 'done', nextAttempt: '', binding: null, lastReply, history }]
+    const binding = { limit: 'server', value: 'not running', origin: dataDir }
+    return groups.map((group) => {
+      const { state, nextAttempt, site } = storedOverlay(group, now)
+      const recipients = group.pending.map(({ address }) => address)
+      return { id, recipients, state, site, nextAttempt: new Date(nextAttempt).toISOString(), binding, lastReply: group.lastReply, history }
+    })
+  } finally {
+    tail.close()
     await reader.close()
   }
 }

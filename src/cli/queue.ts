@@ -130,7 +130,7 @@ export function onlyId(context: CommandContext): string {
 }
 
 /** The server's answer, or what can be had without one. */
-async function orOffline(online: () => Promise<number>, offline: () => Promise<number>): Promise<number> {
+export async function orOffline(online: () => Promise<number>, offline: () => Promise<number>): Promise<number> {
   try {
     return await online()
   } catch (error) {

@@ -33,7 +33,32 @@ export interface Begun {
 }
 
 /** The time that one request for work should cover. */
-const PULL_MS = 100
+const SLOT_MS = 100
+
+/** How many messages were begun in the last slots of time. */
+class Pace {
+  #slotAt = 0
+  #current = 0
+  #previous = 0
+
+  count(now: number): void {
+    this.#roll(now)
+    this.#current++
+  }
+
+  perSlot(now: number): number {
+    this.#roll(now)
+    return Math.max(1, this.#current, this.#previous)
+  }
+
+  #roll(now: number): void {
+    const elapsed = now - this.#slotAt
+    if (elapsed < SLOT_MS) return
+    this.#previous = elapsed < 2 * SLOT_MS ? this.#current : 0
+    this.#current = 0
+    this.#slotAt = now
+  }
+}
 
 export class Backlog {
   readonly #options: BacklogOptions
@@ -48,8 +73,7 @@ export class Backlog {
   #stopped = false
   #asked = false
   #want = 1
-  #askedAt = 0
-  #countWhenAsked = 0
+  readonly #pace = new Pace()
 
   constructor(options: BacklogOptions, host: BacklogHost) {
     this.#options = options
@@ -95,11 +119,9 @@ export class Backlog {
   /** Asks for more when what is left is less than half of what was asked for last. */
   ask(now: number): void {
     if (this.#closing || this.#asked || this.#items.length > this.#want >> 1) return
-    this.#want = Math.min(this.#pace(now), PULL_ITEMS_MAX, this.#options.messagesMost - this.#count - this.#items.length)
+    this.#want = Math.min(this.#pace.perSlot(now), PULL_ITEMS_MAX, this.#options.messagesMost - this.#count - this.#items.length)
     if (this.#want < 1) return
     this.#asked = true
-    this.#askedAt = now
-    this.#countWhenAsked = this.#count
     this.#host.pull(this.#want)
   }
 
@@ -143,12 +165,6 @@ export class Backlog {
     if (untouched) this.#host.returned(untouched, reason)
   }
 
-  /** Items that are sent in PULL_MS at the rate since the last request. */
-  #pace(now: number): number {
-    const elapsed = Math.max(1, now - this.#askedAt)
-    return Math.max(1, Math.ceil(((this.#count - this.#countWhenAsked) * PULL_MS) / elapsed))
-  }
-
   #open(item: GrantItem, now: number): Begun | undefined {
     if (now > item.notAfter) {
       this.#host.returned(item, 'unused')
@@ -163,11 +179,12 @@ export class Backlog {
       this.settle(attempt, now)
       return undefined
     }
-    return this.#begin({ attempt, fit })
+    return this.#begin({ attempt, fit }, now)
   }
 
-  #begin(begun: Begun): Begun {
+  #begin(begun: Begun, now: number): Begun {
     this.#begun.push(begun)
+    this.#pace.count(now)
     this.#count++
     if (this.#count >= this.#options.messagesMost) this.close()
     return begun

@@ -326,6 +326,7 @@ export class Pipeline {
       tx.attempt.resolveAll(tx.accepted, verdictOf(reply))
       tx.finals = tx.accepted.length
     }
+    this.#settle(tx.attempt)
     const uncertain = tx.fit.transfer === 'bdat' && replyClass(reply.code) !== ReplyClass.completed
     if (tx.resetSent) tx.stage = Stage.reset
     else if (uncertain) this.#reset(tx)
@@ -370,7 +371,7 @@ function isIntermediate(reply: Reply): boolean {
 /** RFC 2920 §3.1 leaves no way to find the right reply again once the count is wrong. */
 function outOfPlace(stage: string, reply: Reply): Failure {
   const text = `unexpected reply (${stage}): ${reply.code} ${reply.text}`
-  return { kind: 'throttled', stage, reply: { code: 0, enhanced: '4.5.0', text } }
+  return { kind: 'throttled', stage, reply: { code: 0, enhanced: '4.5.0', text: text.trimEnd() } }
 }
 
 /** What those get who were begun when the connection ended. After the content the peer may have taken it nevertheless. */

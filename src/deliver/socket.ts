@@ -7,7 +7,7 @@ import type { Clock } from '../lib/clock.ts'
 import { connect, isIP } from 'node:net'
 import type { Socket } from 'node:net'
 import { checkServerIdentity, connect as connectTls, createSecureContext } from 'node:tls'
-import type { SecureContext, TLSSocket } from 'node:tls'
+import type { PeerCertificate, SecureContext, TLSSocket } from 'node:tls'
 import { BODY_PIECE_BYTES } from './limits.ts'
 import { TlsSessions } from './tls-memory.ts'
 import type { ConnectTarget, PeerSocket, SocketEvents, TlsTarget, Transport } from './transport.ts'
@@ -59,6 +59,7 @@ class NetSocket implements PeerSocket {
   #socket: Socket
   #closed = false
   #cause = ''
+  #nameError = ''
 
   constructor(target: ConnectTarget, events: SocketEvents, shared: Shared) {
     this.#events = events
@@ -98,8 +99,7 @@ class NetSocket implements PeerSocket {
       // RFC 6066 §3: no addresses in SNI.
       ...(!isAddress && { servername: target.name }),
       ...(session && { session }),
-      ...(target.policy !== 'verify' && { checkServerIdentity: () => undefined }),
-      ...(target.policy === 'verify' && { checkServerIdentity: (_: string, certificate) => checkServerIdentity(target.name, certificate) }),
+      checkServerIdentity: (_, certificate) => this.#checkName(target, certificate),
     })
     this.#socket = secure
     plain.on('error', (error) => this.#failed(error))
@@ -124,9 +124,18 @@ class NetSocket implements PeerSocket {
     this.#socket.destroy()
   }
 
+  /** Names matter only where the certificate does. */
+  #checkName(target: TlsTarget, certificate: PeerCertificate): Error | undefined {
+    if (target.policy !== 'verify') return undefined
+    const error = checkServerIdentity(target.name, certificate)
+    this.#nameError = error?.message ?? ''
+    return error
+  }
+
   #onSecure(secure: TLSSocket): void {
-    const error = secure.authorizationError as Error | string | undefined
-    const certificateError = secure.authorized ? '' : error instanceof Error ? error.message : String(error ?? 'not authorized')
+    // Node types it as an Error, but it is a code.
+    const error: unknown = secure.authorizationError
+    const certificateError = secure.authorized ? '' : this.#nameError || String(error)
     this.#events.secured({ protocol: secure.getProtocol() ?? '', certificateError })
   }
 

@@ -36,8 +36,8 @@ export type RelayDecision =
   | { readonly kind: 'accept'; readonly domain: string; readonly address: string }
   | { readonly kind: 'refuse'; readonly rule: string; readonly reply: Reply }
 
-const RELAY_DENIED: RelayDecision = refuse('relay-denied', 'relaying denied')
-const ROUTE_IN_LOCAL_PART: RelayDecision = refuse('route-in-local-part', 'sender-specified routing is not accepted')
+const RELAY_DENIED: RelayDecision = refuse('relay-denied', 'Relaying denied')
+const ROUTE_IN_LOCAL_PART: RelayDecision = refuse('route-in-local-part', 'Sender-specified routing is not accepted')
 
 export class RelayPolicy {
   readonly #config: RelayConfig

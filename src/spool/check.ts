@@ -28,6 +28,8 @@ export interface SpoolReport {
   readonly recipients: number
   /** Bytes of message bodies. */
   readonly bytes: number
+  /** Bytes of segments that belong to no message any more, or not yet. */
+  readonly deadBytes: number
   /** At most 1,000. */
   readonly findings: readonly Finding[]
 }
@@ -50,6 +52,8 @@ class ShardCheck {
   groups = 0
   recipients = 0
   bytes = 0
+  deadBytes = 0
+  #liveBytes = 0
 
   constructor(disk: SpoolDisk, dataDir: string, shard: number, index: SpoolIndex, findings: Finding[]) {
     this.#disk = disk
@@ -160,6 +164,7 @@ class ShardCheck {
 
   #checkShares(id: MessageId, { body }: MessageRecord): void {
     for (const [segment, share] of sharesOf(body)) {
+      this.#liveBytes += share.liveBytes
       const size = this.#sizes.get(segment)
       if (size === undefined) this.#say('error', `body of ${idToText(id)} is missing: there is no ${segmentName(segment)}`)
       else if (share.end > size) this.#say('error', `body of ${idToText(id)} is cut off: ${segmentName(segment)} has ${size} bytes`)
@@ -181,10 +186,8 @@ class ShardCheck {
     for (const [segment, end] of recorded) {
       if ((this.#ends.get(segment) ?? 0) < end) this.#say('notice', `${segmentName(segment)} is kept for messages that are gone`)
     }
-    for (const [segment, size] of this.#sizes) {
-      const end = recorded.get(segment) ?? 0
-      if (size > end) this.#say('notice', `${segmentName(segment)} has ${size - end} bytes that belong to no message`)
-    }
+    for (const size of this.#sizes.values()) this.deadBytes += size
+    this.deadBytes -= this.#liveBytes
   }
 
   async #checkEvents(): Promise<void> {
@@ -202,7 +205,7 @@ class ShardCheck {
 export async function checkSpool(dataDir: string, disk: SpoolDisk = nodeDisk): Promise<SpoolReport> {
   const meta = await readMeta(disk, dataDir)
   const findings: Finding[] = []
-  const totals = { shards: meta?.shards ?? 0, messages: 0, groups: 0, recipients: 0, bytes: 0 }
+  const totals = { shards: meta?.shards ?? 0, messages: 0, groups: 0, recipients: 0, bytes: 0, deadBytes: 0 }
   for (let shard = 0; shard < totals.shards; shard++) {
     const names = await disk.list(shardDirectory(dataDir, shard))
     if (!names.includes(INDEX_FILE)) continue
@@ -217,6 +220,7 @@ export async function checkSpool(dataDir: string, disk: SpoolDisk = nodeDisk): P
     totals.groups += check.groups
     totals.recipients += check.recipients
     totals.bytes += check.bytes
+    totals.deadBytes += check.deadBytes
   }
   return { ...totals, findings }
 }

@@ -18,7 +18,11 @@ export function nextOffset(last: number, now: number, shard: number): number {
 /** Bytes that JSON takes as they are, and everything above ASCII. */
 const PLAIN = /^[ !#-[\]-~\u00a1-\ud7ff\ue000-\uffff]*$/
 
+/** Nobody's reply may make a line that readers cannot hold. */
+const FIELD_CHARACTERS_MAX = 4096
+
 function quoted(text: string): string {
+  if (text.length > FIELD_CHARACTERS_MAX) return quoted(text.slice(0, FIELD_CHARACTERS_MAX))
   return PLAIN.test(text) ? `"${text}"` : JSON.stringify(text)
 }
 

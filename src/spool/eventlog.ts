@@ -8,7 +8,7 @@
 
 import type { Clock } from '../lib/clock.ts'
 import type { FileHandle, SpoolFiles } from './disk.ts'
-import { eventLine, nextOffset, offsetOfLine, OFFSETS_A_MS, receivedId } from './eventline.ts'
+import { eventLine, nextOffset, offsetOfLine, OFFSETS_A_MS } from './eventline.ts'
 import type { SpoolEvent, SpoolLog } from './ports.ts'
 
 export interface EventLogOptions {
@@ -27,10 +27,6 @@ const SYNC_EVERY_MS = 1000
 /** Lines waiting for the disk beyond this are dropped, and counted in the log. */
 const PENDING_CHARACTERS_MAX = 4 * 1024 * 1024
 const TAIL_BYTES = 64 * 1024
-/** How much of the log's end a start looks through for receptions. */
-const RECENT_BYTES = 8 * 1024 * 1024
-/** A message may wait this long between its acceptance and its line. */
-const RECENT_MARGIN_MS = 10_000
 
 export function eventFileName(offset: number): string {
   return `${String(offset).padStart(16, '0')}.ndjson`
@@ -47,7 +43,8 @@ export async function eventFiles(files: SpoolFiles, directory: string): Promise<
   return names.filter((name) => eventFileOffset(name) >= 0)
 }
 
-async function readRange(files: SpoolFiles, file: FileHandle, from: number, to: number): Promise<Buffer> {
+/** Bytes `from` to `to` of a file, or as many as there are. */
+export async function readRange(files: SpoolFiles, file: FileHandle, from: number, to: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(to - from)
   let at = 0
   while (at < buffer.length) {
@@ -87,14 +84,6 @@ export async function findTail(files: SpoolFiles, file: FileHandle): Promise<Tai
     if (found) return found
     if (from === 0) return { bytes: 0, offset: 0 }
   }
-}
-
-/** What the end of the log says of receptions. */
-export interface RecentReceptions {
-  /** Messages accepted since then have their line, or lost it in a crash; ms since 1970. */
-  readonly since: number
-  /** Ids as text. */
-  readonly ids: ReadonlySet<string>
 }
 
 export class EventLog {
@@ -149,25 +138,6 @@ export class EventLog {
     await this.#inTurn(() => this.#write([], true))
     if (this.#file !== undefined) await this.#options.files.close(this.#file)
     this.#file = undefined
-  }
-
-  /** Ids of receptions at the end of the log. */
-  async recent(): Promise<RecentReceptions> {
-    const { files, directory } = this.#options
-    const names = await eventFiles(files, directory)
-    const ids = new Set<string>()
-    let left = RECENT_BYTES
-    let since = 0
-    for (const name of names.toReversed()) {
-      if (left <= 0) break
-      const file = await files.open(`${directory}/${name}`, 'read')
-      const size = await files.size(file)
-      const text = (await readRange(files, file, Math.max(0, size - left), size)).toString('utf8')
-      await files.close(file)
-      left -= size
-      since = noteReceptions(text, ids) || since
-    }
-    return { since: Math.max(0, since - RECENT_MARGIN_MS), ids }
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {
@@ -261,17 +231,4 @@ export class EventLog {
     this.#bytes = tail.bytes
     this.#lastOffset = Math.max(tail.offset, eventFileOffset(newest))
   }
-}
-
-/** Adds the ids of a stretch of the log; answers the time of its first line in ms since 1970, 0 when there is none. */
-function noteReceptions(text: string, ids: Set<string>): number {
-  let since = 0
-  for (const line of text.split('\n')) {
-    const offset = offsetOfLine(line)
-    if (offset < 0) continue
-    if (since === 0) since = Math.floor(offset / OFFSETS_A_MS)
-    const id = receivedId(line)
-    if (id !== '') ids.add(id)
-  }
-  return since
 }

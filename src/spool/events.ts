@@ -6,7 +6,7 @@
 
 import type { Clock, Timer } from '../lib/clock.ts'
 import { systemClock } from '../lib/clock.ts'
-import type { SpoolDisk } from './disk.ts'
+import type { FileHandle, SpoolDisk } from './disk.ts'
 import { errorCode } from './disk.ts'
 import { offsetOfLine, OFFSETS_A_MS, parseEventLine } from './eventline.ts'
 import type { LoggedEvent } from './eventline.ts'
@@ -40,6 +40,22 @@ const POLL_MS = 200
 /** How much of the log a history is looked for in. */
 const HISTORY_BYTES_MAX = 1024 * 1024 * 1024
 const LINE_FEED = 0x0a
+
+/** Fills `buffer` from a file; answers the bytes read, 0 when the file was removed for its age meanwhile. */
+async function readSome(disk: SpoolDisk, path: string, buffer: Buffer, position: number): Promise<number> {
+  let file: FileHandle
+  try {
+    file = await disk.open(path, 'read')
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return 0
+    throw error
+  }
+  try {
+    return await disk.read(file, buffer, 0, buffer.length, position)
+  } finally {
+    await disk.close(file)
+  }
+}
 
 /** A place in one shard's log. */
 class ShardCursor {
@@ -97,20 +113,12 @@ class ShardCursor {
   /** Reads some lines; false when there is no further complete one. */
   async #read(): Promise<boolean> {
     const path = `${this.#directory}/${this.#name}`
-    try {
-      const file = await this.#disk.open(path, 'read')
-      const buffer = Buffer.allocUnsafe(READ_BYTES)
-      const bytes = await this.#disk.read(file, buffer, 0, buffer.length, this.#position)
-      await this.#disk.close(file)
-      const end = buffer.subarray(0, bytes).lastIndexOf(LINE_FEED) + 1
-      this.#position += end
-      this.#take(buffer.toString('utf8', 0, end))
-      return end > 0
-    } catch (error) {
-      // Too old: removed by retention meanwhile.
-      if (errorCode(error) === 'ENOENT') return false
-      throw error
-    }
+    const buffer = Buffer.allocUnsafe(READ_BYTES)
+    const bytes = await readSome(this.#disk, path, buffer, this.#position)
+    const end = buffer.subarray(0, bytes).lastIndexOf(LINE_FEED) + 1
+    this.#position += end
+    this.#take(buffer.toString('utf8', 0, end))
+    return end > 0
   }
 
   #take(text: string): void {

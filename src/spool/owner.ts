@@ -16,7 +16,7 @@ import { groupOf, GROUPS, idOf } from './keys.ts'
 import { SpoolIntake } from './intake.ts'
 import type { IntakeHost } from './intake.ts'
 import { nodeDisk } from './nodedisk.ts'
-import { prepareSpool, spoolDirectory, SpoolFormatError } from './layout.ts'
+import { eventsDirectory, prepareSpool, spoolDirectory, SpoolFormatError } from './layout.ts'
 import type {
   AdminAction,
   BlockedRef,
@@ -31,7 +31,8 @@ import type {
   SpoolStress,
 } from './ports.ts'
 import { decodeRow } from './record.ts'
-import { relogReceptions, sweepStrays } from './recover.ts'
+import { relogReceptions } from './receptions.ts'
+import { sweepStrays } from './recover.ts'
 import { scanSome } from './scan.ts'
 import type { Rest } from './scan.ts'
 import { Shard } from './shard.ts'
@@ -320,7 +321,7 @@ export class SpoolOwner {
     const below = shard.takeId()
     const drop = (id: MessageId): Promise<boolean> => new Promise((done) => committer.repair({ kind: 'drop', id, done }))
     const work = async (): Promise<void> => {
-      await relogReceptions(shard, below, () => this.#closing)
+      await relogReceptions(shard, eventsDirectory(this.#dataDir, shard.number), below, () => this.#closing)
       const dropped = await sweepStrays(shard, below, drop, () => this.#closing)
       if (dropped > 0) this.#host.log.error({ shard: shard.number, messages: dropped }, 'messages without recipients removed')
     }

@@ -1,21 +1,18 @@
-// What a start does about what a crash left: torn segment tails, orphan segments, lost reception lines, stray messages.
-// The event log cuts its own tail (events.ts). Owner thread.
+// What a start does about what a crash left in bodies and index: torn segment tails, orphan segments, stray messages.
+// The event log cuts its own tail (eventlog.ts); lost reception lines come back by receptions.ts. Owner thread.
 
 import { nextTurn } from './disk.ts'
-import type { IndexVisitor, SpoolDisk, SpoolFiles, SpoolIndex } from './disk.ts'
-import type { RecentReceptions } from './eventlog.ts'
-import { idToText, messageId } from './ids.ts'
-import { BODIES, groupOf, GROUPS, idOf, idRange, MESSAGES, readU56 } from './keys.ts'
-import { receptionEvents } from './outcome.ts'
+import type { SpoolDisk, SpoolFiles, SpoolIndex } from './disk.ts'
+import { messageId } from './ids.ts'
+import { BODIES, GROUPS, idOf, idRange, MESSAGES, readU56 } from './keys.ts'
 import type { SpoolLog } from './ports.ts'
-import { decodeEnvelope, decodeGroup, decodeShare } from './record.ts'
-import type { GroupRecord } from './record.ts'
+import { decodeShare } from './record.ts'
 import { scanSome } from './scan.ts'
 import type { Rest } from './scan.ts'
 import { segmentName, segmentNumber } from './segments.ts'
 import type { Segments } from './segments.ts'
 import type { Shard } from './shard.ts'
-import type { Envelope, MessageId } from './types.ts'
+import type { MessageId } from './types.ts'
 
 interface Live {
   bytes: number
@@ -75,51 +72,6 @@ async function cutTail(files: SpoolFiles, path: string, end: number, log: SpoolL
 
 /** Messages looked at before the event loop gets its turn. */
 const CHUNK = 500
-/** So many older messages in a row end the search: ids rise with time of acceptance, by and large. */
-const OLDER_ENOUGH = 1000
-
-/** Newest first: messages with an id below `below` that were accepted since the log's end and have no line there. */
-async function* unlogged(shard: Shard, below: MessageId, recent: RecentReceptions, stop: () => boolean): AsyncGenerator<Envelope[]> {
-  let older = 0
-  let rest: Rest = idRange(MESSAGES, messageId(shard.number, 0), below)
-  while (rest && older < OLDER_ENOUGH && !stop()) {
-    const found: Envelope[] = []
-    const look: IndexVisitor = (key, start, _length, value, valueLength) => {
-      const id = idOf(key, start)
-      const envelope = decodeEnvelope(id, value.subarray(0, valueLength))
-      older = envelope.acceptedAt < recent.since ? older + 1 : 0
-      if (older === 0 && !recent.ids.has(idToText(id))) found.push(envelope)
-      return true
-    }
-    rest = scanSome(shard.index, rest, CHUNK, look, { reverse: true })
-    yield found
-    await nextTurn(shard.disk)
-  }
-}
-
-function groupsOf(shard: Shard, id: MessageId): GroupRecord[] {
-  const groups: GroupRecord[] = []
-  const { from, to } = idRange(GROUPS, id, id + 1)
-  shard.index.scan(from, to, (key, start, _length, value, valueLength) => {
-    groups.push(decodeGroup(id, groupOf(key, start), value.subarray(0, valueLength)))
-    return true
-  })
-  return groups
-}
-
-/**
- * Logs receptions that a crash took from the unsynced end of the event log, for recipients that are still pending.
- * `below` is the first id of this life; `stop` ends it early.
- */
-export async function relogReceptions(shard: Shard, below: MessageId, stop: () => boolean): Promise<void> {
-  const recent = await shard.events.recent()
-  for await (const envelopes of unlogged(shard, below, recent, stop)) {
-    for (const envelope of envelopes.toReversed()) {
-      shard.events.append(receptionEvents(envelope, groupsOf(shard, envelope.id), envelope.acceptedAt))
-    }
-    await shard.events.flush()
-  }
-}
 
 /** Messages of a piece of the index that have no group. */
 function straysAmong(index: SpoolIndex, ids: readonly MessageId[]): MessageId[] {

@@ -96,6 +96,7 @@ export class Segments {
   #written = 0
   #waiters: Waiter[] = []
   #backlog = 0
+  readonly #removals = new Set<Promise<void>>()
 
   constructor(options: SegmentsOptions) {
     this.#options = options
@@ -176,9 +177,15 @@ export class Segments {
     return -1
   }
 
+  /** Syncs and closes; what has no live bytes goes. */
   async close(): Promise<void> {
     await this.sync()
-    for (const segment of this.#segments.values()) await this.#closeFile(segment)
+    for (const segment of [...this.#segments.values()]) {
+      this.#seal(segment)
+      this.#collect(segment)
+      await this.#closeFile(segment)
+    }
+    await Promise.all(this.#removals)
   }
 
   path(number: number): string {
@@ -292,7 +299,8 @@ export class Segments {
     if (!segment.sealed || segment.live > 0 || segment.pins > 0 || segment.queued > 0 || segment.syncing > 0) return
     if (!this.#segments.delete(segment.number)) return
     this.#clean(segment)
-    void this.#remove(segment)
+    const removal = this.#remove(segment).finally(() => this.#removals.delete(removal))
+    this.#removals.add(removal)
   }
 
   async #remove(segment: Segment): Promise<void> {

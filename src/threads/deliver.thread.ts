@@ -70,6 +70,7 @@ const host: DeliverHost = {
   pull: (conn, want) => scheduler?.send({ kind: 'deliver.pull', conn, want }),
   returned: (conn, items: readonly ReturnedItem[], reason: ReturnReason) => scheduler?.send({ kind: 'deliver.returned', conn, items, reason }),
   connectionDown: (conn, down: ConnectionDown) => {
+    traced.delete(conn)
     scheduler?.send({ kind: 'deliver.down', conn, down })
     maybeDrained()
   },

@@ -419,6 +419,7 @@ export class World implements SchedulerHost<Peer> {
 
   #giveBack(line: Line, items: readonly GrantItem[]): void {
     if (items.length === 0) return
+    line.messages -= items.length
     for (const { id, groups } of items) for (const group of groups) this.#holder.delete(key({ id, group }))
     this.scheduler.returned(line.conn, items, this.random.below(20) === 0 ? 'error' : 'unused')
   }

@@ -303,7 +303,8 @@ export class SmtpSink {
     for (const wake of this.#waiting) wake()
   }
 
-  async #when(ms: number, what: string, condition: () => boolean): Promise<void> {
+  /** Resolves once the condition holds; asked whenever a message arrives or a connection ends. */
+  async until(ms: number, what: string, condition: () => boolean): Promise<void> {
     const met = new Promise<void>((resolve) => {
       const wake = (): void => {
         if (!condition()) return
@@ -318,12 +319,12 @@ export class SmtpSink {
 
   /** Resolves once no connection is open: all that a dead client sent has been read by then. */
   idle(ms = 10_000): Promise<void> {
-    return this.#when(ms, 'the sink has no connections', () => this.#sockets.size === 0)
+    return this.until(ms, 'the sink has no connections', () => this.#sockets.size === 0)
   }
 
   /** Resolves once `count` messages have arrived, with them. */
   async received(count: number, ms = 30_000): Promise<readonly Received[]> {
-    await this.#when(ms, `the sink receives ${count} messages (has ${this.count})`, () => this.count >= count)
+    await this.until(ms, `the sink receives ${count} messages (has ${this.count})`, () => this.count >= count)
     return this.messages
   }
 

@@ -1,33 +1,41 @@
 // Names of accounts: lower-case addresses, prepared as SASL wants them, and what else an account may call itself. Pure.
 
-import { prepareQuery } from '../../wire/sasl/text.ts'
+import { asciiName } from '../../lib/hostname.ts'
+import { prepareQuery, prepareStored } from '../../wire/sasl/text.ts'
 import type { Account } from './ports.ts'
 
 /** Bytes of a name in UTF-8: RFC 5321 §4.5.3.1 gives a local part 64 and a domain 255. */
 export const ACCOUNT_NAME_BYTES_MAX = 320
 
 /**
- * The account that a client's text names, whether there is such an account or not; undefined when it can be none
- * (SASLprep fails, or it is too long).
+ * The account that a client's text names, whether there is such an account or not: SASLprepped, lower case, the domain
+ * in A-labels. Undefined when it can be none: SASLprep fails, or it is too long.
  */
 export function accountName(text: string): string | undefined {
-  const name = prepareQuery(text)?.toLowerCase()
-  return name === undefined || Buffer.byteLength(name, 'utf8') > ACCOUNT_NAME_BYTES_MAX ? undefined : name
+  const prepared = prepareQuery(text)
+  if (prepared === undefined) return undefined
+  const at = prepared.lastIndexOf('@')
+  const domain = prepared.slice(at + 1)
+  const name = at < 0 ? prepared.toLowerCase() : `${prepared.slice(0, at).toLowerCase()}@${asciiName(domain) ?? domain.toLowerCase()}`
+  return Buffer.byteLength(name, 'utf8') > ACCOUNT_NAME_BYTES_MAX ? undefined : name
 }
 
-/** An account's name or alias, as the command line and the configuration may set it: `local@domain`. */
-export function isAddressName(name: string): boolean {
-  const at = name.lastIndexOf('@')
-  return at > 0 && /^[^\s@,;:<>()[\]\\"]+$/.test(name.slice(0, at)) && isDomain(name.slice(at + 1))
+/** The name of a new account, as `accountName` gives it; undefined unless it is `local@domain`. */
+export function newAccountName(text: string): string | undefined {
+  const name = prepareStored(text) === undefined ? undefined : accountName(text)
+  return name !== undefined && /^[^\s@"<>*]{1,64}@[^@]+$/.test(name) && isDomainOf(name) ? name : undefined
 }
 
-/** `local@domain`, or `*@domain` for every address of a domain. */
-export function isAliasPattern(pattern: string): boolean {
-  return isAddressName(pattern) && (!pattern.includes('*') || (pattern.startsWith('*@') && pattern.lastIndexOf('*') === 0))
+/** An address, or `*@domain` for every address of a domain, in the form that is compared; undefined when it is neither. */
+export function aliasPattern(text: string): string | undefined {
+  if (!text.startsWith('*@')) return newAccountName(text)
+  const domain = asciiName(text.slice(2))
+  return domain && `*@${domain}`
 }
 
-function isDomain(text: string): boolean {
-  return text.length <= 255 && /^[^\s@,;:<>()[\]\\"*.]+(\.[^\s@,;:<>()[\]\\"*.]+)*$/.test(text)
+function isDomainOf(name: string): boolean {
+  const domain = name.slice(name.lastIndexOf('@') + 1)
+  return asciiName(domain) === domain
 }
 
 /**
@@ -39,8 +47,9 @@ export function mayActAs(account: string, authzid: string): boolean {
 }
 
 /**
- * Whether an account may use an address in MAIL FROM or From: its own name, an alias, or a `*@domain` pattern. Case is
- * ignored in the local part too, as everybody delivers; a subaddress (`anna+news@…`) needs an alias of its own.
+ * Whether an account may use an address in MAIL FROM or From: its own name, an alias, or a `*@domain` pattern. The
+ * address is canonical as wire/smtp/path.ts makes it. Case is ignored in the local part too, as everybody delivers; a
+ * subaddress (`anna+news@…`) needs an alias of its own.
  */
 export function mayUse(account: Pick<Account, 'name' | 'aliases'>, address: string): boolean {
   const wanted = address.toLowerCase()

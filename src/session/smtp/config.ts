@@ -66,7 +66,7 @@ export interface SmtpSessionConfig {
   mayRelay(address: string): boolean
   /** Whether a peer may say XCLIENT. */
   mayXclient(address: string): boolean
-  /** Whether an account may send as `address`, in MAIL FROM and in From. */
+  /** Whether an account may send as `address` (lower case), in MAIL FROM and in From. */
   mayUse(account: string, address: string): boolean
   tenantOf(account: string, client: string): string
   /** Quotas and lists of senders; absent: everybody that came so far may send. */

@@ -2,7 +2,6 @@
 //
 // Commands read and change this; session.ts moves bytes through it. One `Conversation` lives as long as its connection.
 
-import { EMPTY } from '../../lib/bytes.ts'
 import type { MessageId } from '../../spool/types.ts'
 import { CommandLine } from '../../wire/smtp/command.ts'
 import { DataDecoder } from '../../wire/smtp/data.ts'
@@ -159,7 +158,7 @@ export class Conversation {
   /** Commands since the last message. */
   idleCommands = 0
 
-  readonly line: CommandLine = new CommandLine(EMPTY)
+  readonly line: CommandLine = new CommandLine()
   readonly transaction: Transaction = new Transaction()
   readonly decoder: DataDecoder = new DataDecoder()
   readonly reception: Reception
@@ -225,6 +224,7 @@ export class Conversation {
   /** The connection ends when what was said is sent. */
   close(reason: string): void {
     if (this.closed) return
+    if (this.mode === 'auth') this.host.abandonAuth?.(this.ticket)
     this.resetTransaction()
     this.closed = true
     this.host.observe?.({ kind: 'closed', reason })

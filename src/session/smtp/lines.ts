@@ -49,6 +49,12 @@ export class LineReader {
     this.#skipping = false
   }
 
+  /** Lets go of memory: an idle session shall not keep the chunk of its last command. */
+  release(): void {
+    this.buf = EMPTY
+    if (this.#heldLength === 0) this.#held = EMPTY
+  }
+
   #keep(buf: Buffer, start: number, end: number, lineBytesMax: number): LineStatus {
     if (this.#skipping) return 'more'
     if (this.#heldLength + end - start >= lineBytesMax) {

@@ -75,7 +75,7 @@ function releaseTime(params: MailParams, now: number): number {
 function senderRefusal(c: Conversation, sender: Mailbox, params: MailParams, tenant: string): Answer | undefined {
   const { config, account } = c
   // The null sender is nobody's: vacation notices and read receipts are submitted with it.
-  if (account !== '' && sender.address !== '' && !config.mayUse(account, sender.address)) return Answers.senderNotYours
+  if (account !== '' && sender.address !== '' && !config.mayUse(account, sender.address.toLowerCase())) return Answers.senderNotYours
   const facts = { sender: sender.address, account, tenant, client: c.client.address, helo: c.helo, size: params.size }
   const decision = config.decideSender?.(facts)
   return decision?.kind === 'refuse' ? Answers.answerOf(decision.rule, decision.reply) : undefined

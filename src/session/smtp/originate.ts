@@ -49,7 +49,7 @@ function fromRefusal(buf: Buffer, fields: readonly HeaderField[], origin: Origin
   if (others.length > 0) return Answers.fromTwice
   const addresses = fromAddresses(utf8(buf, field.valueStart, field.valueEnd))?.map(canonicalMailbox)
   if (!addresses || addresses.includes('')) return Answers.fromSyntax
-  return addresses.every((address) => origin.mayUse(origin.account, address)) ? undefined : Answers.fromNotYours
+  return addresses.every((address) => origin.mayUse(origin.account, address.toLowerCase())) ? undefined : Answers.fromNotYours
 }
 
 /** The address as MAIL would have it, or '' when it is none. */

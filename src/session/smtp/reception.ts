@@ -113,7 +113,8 @@ export class Reception implements ContentSink {
     if (this.#watchUtf8 && !this.#utf8Header) this.#utf8Header = hasEightBit(buf, start, stop)
     // RFC 5321 §6.3.
     if (this.#scan.received > this.#limits.hopsMax) return this.refuse(Answers.tooManyHops)
-    if (this.#origin || !this.#scan.decided || this.#heldLength > 0) this.#hold(buf, start, stop)
+    const waits = this.#origin !== undefined || !this.#scan.decided || this.#scan.headless || this.#heldLength > 0
+    if (waits) this.#hold(buf, start, stop)
     else this.#write(buf, start, stop)
     if (this.#refusal) return
     if (this.#scan.ended) this.#headerDone()

@@ -72,6 +72,8 @@ export class SmtpSession {
     let at = start
     while (at < end && c.waiting === 'nobody' && !c.closed && this.secretInput === secret) at = this.#step(buf, at, end)
     this.#ingesting = false
+    this.#lines.release()
+    c.line.release()
     // What was pipelined behind STARTTLS was not protected and must not be taken for protected (RFC 3207 §4.2).
     return c.closed || c.waiting === 'tls' ? end : at
   }
@@ -106,7 +108,6 @@ export class SmtpSession {
   onTimeout(now: number): void {
     if (now < this.deadline) return
     this.#event(now)
-    if (this.#c.mode === 'auth') this.#c.host.abandonAuth?.(this.#c.ticket)
     this.#c.end('timeout')
   }
 
@@ -115,7 +116,6 @@ export class SmtpSession {
     const c = this.#c
     if (c.closed) return
     this.#event(now)
-    if (c.mode === 'auth') c.host.abandonAuth?.(c.ticket)
     this.#ended = true
     if (c.waiting !== 'commit') c.close(c.inTransaction ? 'disconnected in a transaction' : 'disconnected')
   }
@@ -147,7 +147,7 @@ export class SmtpSession {
 
   #endIfDrained(): void {
     const c = this.#c
-    if (c.draining && c.waiting === 'nobody' && !c.inTransaction && c.mode === 'command') c.end('shutdown')
+    if (c.draining && c.waiting === 'nobody' && !c.inTransaction && c.mode !== 'chunk') c.end('shutdown')
   }
 
   #step(buf: Buffer, at: number, end: number): number {

@@ -2,7 +2,7 @@
 //
 // A verb is its first four bytes as one number, upper-cased by clearing bit 5; longer verbs are compared to the end.
 
-import { isWord } from '../../lib/bytes.ts'
+import { EMPTY, isWord } from '../../lib/bytes.ts'
 import type { Slice } from '../../lib/bytes.ts'
 
 const CR = 0x0d
@@ -48,19 +48,20 @@ const TAILS = new Map<number, string>([
 
 /** One command line, made once and filled by `read`; the slices hold until the line's buffer changes. */
 export class CommandLine implements Slice {
-  buf: Buffer
+  buf: Buffer = EMPTY
   /** First byte of the argument. */
   start = 0
   /** Behind the last byte of the argument, trailing white space left out (RFC 5321 §4.1.1). */
   end = 0
   verb: number = Verb.none
 
-  constructor(buf: Buffer) {
-    this.buf = buf
-  }
-
   get hasArgument(): boolean {
     return this.start < this.end
+  }
+
+  /** Lets go of the line's memory. */
+  release(): void {
+    this.buf = EMPTY
   }
 
   /** Takes a line without its LF; a CR at the end is no part of it. */

@@ -52,6 +52,7 @@ const CRLF: Buffer = Buffer.from('\r\n')
 /** 998 octets of text and CRLF. */
 const LINE_OCTETS_MAX = 1000
 
+const NO_WORDS: Int32Array = new Int32Array(0)
 const NO_SINK: ContentSink = { content: () => undefined }
 
 export class DataDecoder {
@@ -61,7 +62,7 @@ export class DataDecoder {
   #flags = 0
   /** All content bytes or-ed together, for the eighth bit. */
   #bits = 0
-  #words: Int32Array = new Int32Array(0)
+  #words: Int32Array = NO_WORDS
   #sink: ContentSink = NO_SINK
   /** Start of the run that the sink has not got yet. */
   #from = 0
@@ -96,6 +97,7 @@ export class DataDecoder {
   /** BDAT LAST: nothing follows, so that a CR at the very end is a bare one. */
   finish(): void {
     if (this.#state === State.cr) this.#flags |= DataFlag.bareCr
+    this.#words = NO_WORDS
   }
 
   /** Decodes up to `end` or the end of the message, and returns the position behind what it used. */
@@ -110,6 +112,8 @@ export class DataDecoder {
     this.#emit(buf, at)
     this.#lineAt -= at
     this.#sink = NO_SINK
+    // An idle decoder shall not keep the memory of its last chunk.
+    if (this.#state === State.done) this.#words = NO_WORDS
     return at
   }
 

@@ -95,7 +95,7 @@ export function atRandom(seed: number): Split {
 
 /** A client with a peer, a spool and reports in memory. */
 export class Harness implements ClientHost {
-  readonly reader = new MemoryReader()
+  readonly reader: MemoryReader = new MemoryReader()
   readonly client: SmtpClient
   readonly settlements: Settlement[] = []
   readonly trace: string[] = []
@@ -104,7 +104,7 @@ export class Harness implements ClientHost {
   #reads: { ticket: number; message: StoredMessage; offset: number }[] = []
   #full = false
   #ended = false
-  now = START_MS
+  now: number = START_MS
 
   constructor(options: Partial<ClientOptions> = {}, messages: readonly TestMessage[] = []) {
     for (const message of messages) this.reader.add(message)
@@ -156,7 +156,8 @@ export class Harness implements ClientHost {
 
   ended(end: SessionEnd): void {
     const { kind, stage, reply, messages } = end
-    this.#reports.push(`ended ${kind} at ${stage} after ${messages}: ${reply.code} ${reply.enhanced} ${reply.text}`.trimEnd())
+    const words = [reply.code, reply.enhanced, reply.text].filter((word) => word !== '')
+    this.#reports.push(`ended ${kind} at ${stage} after ${messages}: ${words.join(' ')}`)
   }
 
   pull(want: number): void {

@@ -171,11 +171,15 @@ export class TestHost implements SmtpHost {
     return this.#rest.length
   }
 
-  /** Sends bytes as one chunk and returns what the server says. */
-  send(bytes: string | Buffer): string {
-    const chunk = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes
+  /** One chunk from the client. */
+  feed(chunk: Buffer): void {
     this.#rest = this.#rest.length > 0 ? Buffer.concat([this.#rest, chunk]) : chunk
     this.#pump()
+  }
+
+  /** Sends bytes as one chunk and returns what the server says. */
+  send(bytes: string | Buffer): string {
+    this.feed(typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes)
     return this.said()
   }
 
@@ -198,10 +202,9 @@ export class TestHost implements SmtpHost {
   }
 
   /** Lets time pass; the deadline is kept as a connection keeps it. */
-  pass(ms: number): string {
+  pass(ms: number): void {
     this.clock.advance(ms)
     if (!this.closed && this.session.deadline <= this.clock.now()) this.session.onTimeout(this.clock.now())
-    return this.said()
   }
 
   /** What a connection does with a chunk, see src/net/connection.ts. */

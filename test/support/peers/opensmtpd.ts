@@ -33,7 +33,7 @@ function configuration(folder: string, port: number, options: OpenSmtpdOptions):
   return `pki peer cert "${folder}/cert.pem"
 pki peer key "${folder}/key.pem"
 listen on 127.0.0.1 port ${port} ${tlsServerWorks() ? 'tls-require' : 'tls'} pki peer hostname peer.rohrpost.test
-action "out" relay host "${options.relay}"${noVerify}
+action "out" relay helo "peer.rohrpost.test" host "${options.relay}"${noVerify}
 match from any for any action "out"
 `
 }

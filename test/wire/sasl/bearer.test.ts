@@ -74,14 +74,25 @@ for (const text of REFUSED) {
 
 test('XOAUTH2 both ways', () => {
   // Google's documented example.
-  const bytes = Buffer.from('dXNlcj1zb21ldXNlckBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciB5YTI5LnZGOWRmdDRxbVRjMk52YjNSbGNrQmhkSFJoZG1semRHRXVZMjl0Q2cBAQ==', 'base64')
+  const bytes = Buffer.from(
+    'dXNlcj1zb21ldXNlckBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciB5YTI5LnZGOWRmdDRxbVRjMk52YjNSbGNrQmhkSFJoZG1semRHRXVZMjl0Q2cBAQ==',
+    'base64',
+  )
   const message = { authzid: 'someuser@example.com', token: 'ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg' }
   assert.deepEqual(decodeXoauth2(bytes), message)
   assert.deepEqual(encodeXoauth2(message), bytes)
 })
 
 test('XOAUTH2 is refused when it is not two fields', () => {
-  for (const text of ['', 'user=', 'user=^auth=Bearer abc^^', 'user=x^^', 'user=x^auth=Bearer abc', 'auth=Bearer abc^user=x^^', 'user=x^auth=abc^^']) {
+  for (const text of [
+    '',
+    'user=',
+    'user=^auth=Bearer abc^^',
+    'user=x^^',
+    'user=x^auth=Bearer abc',
+    'auth=Bearer abc^user=x^^',
+    'user=x^auth=abc^^',
+  ]) {
     assert.equal(decodeXoauth2(Buffer.from(text.replaceAll('^', '\x01'))), undefined, text)
   }
 })

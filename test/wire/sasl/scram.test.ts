@@ -77,7 +77,11 @@ for (const { source, hash, clientFirst, serverFirst, clientFinal, serverFinal } 
 }
 
 const FIRST_ACCEPTED: readonly (readonly [string, string, object])[] = [
-  ['a binding', 'p=tls-exporter,,n=user,r=abc', { gs2: { flag: 'p', binding: 'tls-exporter', authzid: '', length: 16 }, header: 'p=tls-exporter,,' }],
+  [
+    'a binding',
+    'p=tls-exporter,,n=user,r=abc',
+    { gs2: { flag: 'p', binding: 'tls-exporter', authzid: '', length: 16 }, header: 'p=tls-exporter,,' },
+  ],
   ['an authzid', 'y,a=anna=2Cb=3D,n=user,r=abc', { gs2: { flag: 'y', binding: '', authzid: 'anna,b=', length: 16 } }],
   ['a quoted name', 'n,,n=a=2Cb=3Dc,r=abc', { name: 'a,b=c', bare: 'n=a=2Cb=3Dc,r=abc' }],
   ['an optional extension', 'n,,n=user,r=abc,x=1=2', { nonce: 'abc', bare: 'n=user,r=abc,x=1=2' }],
@@ -156,7 +160,15 @@ test('client-final keeps extensions in what is signed', () => {
 })
 
 test('a client refuses what a server must not say', () => {
-  const refused = ['r=abc,s=,i=4096', 'r=abc,s=AAAA,i=0', 'r=abc,s=AAAA,i=04096', 'r=abc,s=AAAA,i=9999999999', 'r=abc,s=AAAA', 'm=1,r=abc,s=AAAA,i=1', 'r=,s=AAAA,i=1']
+  const refused = [
+    'r=abc,s=,i=4096',
+    'r=abc,s=AAAA,i=0',
+    'r=abc,s=AAAA,i=04096',
+    'r=abc,s=AAAA,i=9999999999',
+    'r=abc,s=AAAA',
+    'm=1,r=abc,s=AAAA,i=1',
+    'r=,s=AAAA,i=1',
+  ]
   for (const text of refused) assert.equal(decodeServerFirst(Buffer.from(text)), undefined, text)
   assert.deepEqual(decodeServerFinal(Buffer.from('e=invalid-proof')), { kind: 'error', error: 'invalid-proof' })
   for (const text of ['', 'e=', 'v=', 'v=AAA', 'x=AAAA', 'v=AAAA,m=1']) assert.equal(decodeServerFinal(Buffer.from(text)), undefined, text)

@@ -1,0 +1,34 @@
+// rohrpost check spool: reads everything that is queued and says what does not fit together.
+
+import { formatSize } from '../config/units.ts'
+import { CliError, ExitCode } from './command.ts'
+import type { Command, CommandContext } from './command.ts'
+import { loadForClient } from './data-dir.ts'
+
+export const checkSpool: Command = {
+  name: 'check spool',
+  summary: 'Verify the spool without changing it',
+  usage: '[--config FILE]',
+  options: {},
+  details: [
+    'Best done while no server runs: what changes meanwhile may look like a mistake. Ends with 1 when mail is or will be lost',
+    'or stuck. What a crash left and the next start cleans up is a notice.',
+  ].join('\n'),
+  async run(context: CommandContext): Promise<number> {
+    const { dataDir } = await loadForClient(context)
+    const check = await import('../spool/check.ts')
+    const { SpoolFormatError } = await import('../spool/layout.ts')
+    const report = await check.checkSpool(dataDir).catch((error: unknown) => {
+      throw error instanceof SpoolFormatError ? new CliError(ExitCode.findings, error.message) : error
+    })
+    const { findings, ...counts } = report
+    if (context.json) await context.out.json({ ...counts, findings })
+    else {
+      for (const { severity, shard, text } of findings) await context.out.line(`${severity}: shard ${shard}: ${text}`)
+      const { shards, messages, groups, recipients, bytes, deadBytes } = counts
+      await context.out.line(`${shards} shards, ${messages} messages in ${groups} groups to ${recipients} recipients`)
+      await context.out.line(`${formatSize(bytes)} of bodies, ${formatSize(deadBytes)} to be reclaimed`)
+    }
+    return findings.some(({ severity }) => severity === 'error') ? ExitCode.findings : ExitCode.ok
+  },
+}

@@ -1,0 +1,4 @@
+import { memoryWorld } from './support.ts'
+import { spoolSuite } from './spool.suite.ts'
+
+spoolSuite('simulated disk', memoryWorld)

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ManualClock } from '../../src/lib/clock.ts'
+import type { Answer } from '../../src/threads/thread.ts'
+import { Traces } from '../../src/threads/traces.ts'
+
+function subscribe(traces: Traces, match: string): { lines: string[]; cancel: () => void; ended: () => boolean } {
+  const lines: string[] = []
+  let cancel = (): void => undefined
+  let ended = false
+  const answer: Answer = {
+    row: (row) => {
+      const { connection, direction, text } = row as { connection: number; direction: string; text: string }
+      lines.push(`${connection} ${direction} ${text}`)
+    },
+    end: () => void (ended = true),
+    onCancel: (fn) => void (cancel = fn),
+  }
+  traces.add({ match }, answer)
+  return { lines, cancel: () => cancel(), ended: () => ended }
+}
+
+test('lines are told whole, secrets are blanked and bodies counted', () => {
+  const traces = new Traces(new ManualClock())
+  const { lines } = subscribe(traces, '')
+  const say = (direction: 'in' | 'out', text: string, what: 'text' | 'secret' | 'body' = 'text'): void =>
+    traces.piece(1, '192.0.2.1', direction, Buffer.from(text), what)
+  say('out', '220 mx\r\n')
+  say('in', 'EHLO x\r\nAU')
+  say('in', 'TH PLAIN AGFubmEA')
+  say('in', 'c2VjcmV0\r\n')
+  say('in', 'c2VjcmV0\r\n', 'secret')
+  say('in', 'From: a\r\n\r\nhi\r\n', 'body')
+  assert.deepEqual(lines, ['1 out 220 mx', '1 in EHLO x', '1 in AUTH PLAIN (secret)', '1 in (secret)', '1 in (15 bytes)'])
+})
+
+test('a session is followed from the line that matches', () => {
+  const traces = new Traces(new ManualClock())
+  const byText = subscribe(traces, 'ANNA')
+  const byClient = subscribe(traces, '192.0.2.2')
+  for (const [connection, client] of [
+    [1, '192.0.2.1'],
+    [2, '192.0.2.2'],
+  ] as const) {
+    for (const line of ['EHLO x\r\n', `MAIL FROM:<${connection === 1 ? 'anna' : 'bert'}@example.org>\r\n`, 'QUIT\r\n']) {
+      traces.piece(connection, client, 'in', Buffer.from(line), 'text')
+    }
+  }
+  assert.deepEqual(byText.lines, ['1 in MAIL FROM:<anna@example.org>', '1 in QUIT'])
+  assert.deepEqual(byClient.lines, ['2 in EHLO x', '2 in MAIL FROM:<bert@example.org>', '2 in QUIT'])
+})
+
+test('a cancelled trace ends, and nobody looks any more', () => {
+  const traces = new Traces(new ManualClock())
+  const { cancel, ended } = subscribe(traces, '')
+  assert.equal(traces.active, true)
+  cancel()
+  assert.equal(ended(), true)
+  assert.equal(traces.active, false)
+})
