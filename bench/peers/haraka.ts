@@ -35,8 +35,8 @@ function configure(folder: string, port: number, setup: Setup): void {
   write('config/smtp.ini', `listen=127.0.0.1:${port}\nnodes=0\n`)
   write('config/plugins', `${setup.tls ? 'tls\n' : ''}bench_relay\n`)
   write('config/outbound.ini', `concurrency_max=100\nlocal_mx_ok=true\nenable_tls=${setup.tls ? 'true' : 'false'}\n`)
-  write('config/loglevel', 'ERROR')
-  write('config/log.ini', '[main]\nlevel=error\n')
+  write('config/loglevel', 'INFO')
+  write('config/log.ini', '[main]\nlevel=info\n')
   write('config/databytes', '0')
   write('config/me', 'haraka.bench.test')
   write('config/host_list', 'haraka.bench.test\n')
@@ -52,6 +52,7 @@ async function start(setup: Setup): Promise<Running> {
   const port = await freePort()
   configure(setup.folder, port, setup)
   const child = new Child([process.execPath, join(PACKAGE, 'bin/haraka'), '-c', setup.folder])
+  ;(globalThis as any).hout = () => child.output()
   try {
     await portOpens(port, 30_000, () => child.output())
   } catch (error) {

@@ -52,7 +52,11 @@ class Clients {
   readonly #bytes: number
   readonly #connections: number
   readonly #settle: boolean
-  readonly latency: ReturnType<typeof build> = build({ lowestDiscernibleValue: 1, highestTrackableValue: 600_000_000, numberOfSignificantValueDigits: 3 })
+  readonly latency: ReturnType<typeof build> = build({
+    lowestDiscernibleValue: 1,
+    highestTrackableValue: 600_000_000,
+    numberOfSignificantValueDigits: 3,
+  })
   owner: SpoolOwner | undefined
   done = 0
 
@@ -153,7 +157,11 @@ export async function spool(options: BenchOptions, folder: string): Promise<unkn
     brief(of(runs, (run) => run.latency.p99)),
   ])
   say(table(['', 'bytes', 'msg/s', 'CPU µs/msg', 'msg/commit', 'p50 ms', 'p99'], rows))
-  const items = outcomes.map(({ bytes, settle, runs }) => ({ label: `${settle ? 'accept + settle' : 'accept'} ${bytes}`, value: of(runs, (run) => run.perSecond), series: settle ? 1 : 0 }))
+  const items = outcomes.map(({ bytes, settle, runs }) => ({
+    label: `${settle ? 'accept + settle' : 'accept'} ${bytes}`,
+    value: of(runs, (run) => run.perSecond),
+    series: settle ? 1 : 0,
+  }))
   const note = `one shard, ${options.connections} messages under way, every commit on disk`
   say(`chart: ${saveChart('spool-rate', bars('spool: durable messages a second', note, '/s', items))}`)
   return outcomes

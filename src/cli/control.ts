@@ -63,11 +63,15 @@ type Answer =
   | { readonly end?: undefined; readonly error: { readonly code: number; readonly text: string } }
 
 function parseAnswer(line: string): Answer {
+  const shown = line.slice(0, 80)
+  let answer: unknown
   try {
-    return JSON.parse(line) as Answer
+    answer = JSON.parse(line)
   } catch {
-    throw new CliError(ExitCode.notRunning, `what answers at the control socket does not speak JSON: ${line.slice(0, 80)}`)
+    throw new CliError(ExitCode.notRunning, `what answers at the control socket does not speak JSON: ${shown}`)
   }
+  if (typeof answer === 'object' && answer !== null && ('row' in answer || 'end' in answer || 'error' in answer)) return answer as Answer
+  throw new CliError(ExitCode.notRunning, `what answers at the control socket does not speak the protocol: ${shown}`)
 }
 
 function exitCodeOf(code: number): ExitCode {

@@ -9,6 +9,7 @@ export class Output {
   readonly #stream: Writable
   #pending = ''
   #scheduled = false
+  #draining: Promise<void> | undefined
 
   constructor(stream: Writable) {
     this.#stream = stream
@@ -46,7 +47,9 @@ export class Output {
   /** Resolves when everything is with the system. */
   async end(): Promise<void> {
     this.#flush()
-    if (this.#stream.writableLength > 0) await this.#drained()
+    const stream = this.#stream
+    // 'drain' only follows a write that was too much; the last write's callback follows every one.
+    if (stream.writable && stream.writableLength > 0) await new Promise<void>((resolve) => stream.write('', () => resolve()))
   }
 
   #flush(): void {
@@ -57,11 +60,17 @@ export class Output {
   }
 
   #drained(): Promise<void> {
-    return new Promise((resolve) => {
-      if (!this.#stream.writable) resolve()
-      this.#stream.once('drain', resolve)
-      this.#stream.once('close', resolve)
+    this.#draining ??= new Promise((resolve) => {
+      const stream = this.#stream
+      const done = (): void => {
+        stream.removeListener('drain', done).removeListener('close', done)
+        this.#draining = undefined
+        resolve()
+      }
+      if (!stream.writable) return done()
+      stream.on('drain', done).on('close', done)
     })
+    return this.#draining
   }
 }
 

@@ -12,7 +12,8 @@ interface TerminalInput extends Readable {
   setRawMode(raw: boolean): unknown
 }
 
-const ENTER = new Set(['\r', '\n', '\x04'])
+const ENTER = new Set(['\r', '\n'])
+const END = '\x04'
 const ERASE = new Set(['\x7f', '\b'])
 const INTERRUPT = '\x03'
 
@@ -20,10 +21,23 @@ export async function readPassword(context: CommandContext): Promise<string> {
   const { stdin } = context
   if (context.flag('password-stdin')) return checked(await firstLine(stdin))
   if (!isTerminal(stdin)) throw usageError('standard input is no terminal: give the password with --password-stdin')
-  const password = await askHidden(context, stdin, 'Password: ')
-  const again = await askHidden(context, stdin, 'Once more: ')
-  if (password !== again) throw new CliError(ExitCode.usage, 'the two passwords differ')
-  return checked(password)
+  const input = new HiddenInput(stdin)
+  try {
+    const password = checked(await ask(context, input, 'Password: '))
+    if (password === (await ask(context, input, 'Once more: '))) return password
+  } finally {
+    input.close()
+  }
+  throw new CliError(ExitCode.usage, 'the two passwords differ')
+}
+
+async function ask(context: CommandContext, input: HiddenInput, prompt: string): Promise<string> {
+  context.err.put(prompt)
+  try {
+    return await input.line()
+  } finally {
+    context.err.put('\n')
+  }
 }
 
 function checked(password: string): string {
@@ -51,36 +65,64 @@ async function firstLine(stream: Readable): Promise<string> {
   return text
 }
 
-/** In raw mode nothing is echoed, and the keys that edit a line are ours to interpret. */
-async function askHidden(context: CommandContext, stdin: TerminalInput, prompt: string): Promise<string> {
-  context.err.put(prompt)
-  stdin.setRawMode(true)
-  try {
-    return await typedLine(stdin)
-  } finally {
-    stdin.setRawMode(false)
-    stdin.pause()
-    context.err.put('\n')
-  }
+interface Waiting {
+  resolve(line: string): void
+  reject(error: CliError): void
 }
 
-function typedLine(stdin: TerminalInput): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
-  const decoder = new StringDecoder('utf8')
-  const typed: string[] = []
-  const onKeys = (chunk: Buffer): void => {
-    for (const key of decoder.write(chunk)) {
-      if (ENTER.has(key)) return resolve(typed.join(''))
-      if (key === INTERRUPT) return reject(new CliError(ExitCode.usage, 'interrupted'))
-      if (ERASE.has(key)) typed.pop()
-      else typed.push(key)
+/** Lines typed at a terminal in raw mode: nothing is echoed, and the keys that edit a line are ours to interpret. */
+class HiddenInput {
+  readonly #stdin: TerminalInput
+  readonly #decoder = new StringDecoder('utf8')
+  readonly #onData = (chunk: Buffer): void => this.#take(this.#decoder.write(chunk))
+  readonly #onEnd = (): void => this.#take(END)
+  #keys = ''
+  #typed: string[] = []
+  #waiting: Waiting | undefined
+
+  constructor(stdin: TerminalInput) {
+    this.#stdin = stdin
+    stdin.setRawMode(true)
+    stdin.on('data', this.#onData)
+    stdin.on('end', this.#onEnd)
+  }
+
+  line(): Promise<string> {
+    const { promise, resolve, reject } = Promise.withResolvers<string>()
+    this.#waiting = { resolve, reject }
+    this.#take('')
+    return promise
+  }
+
+  close(): void {
+    this.#stdin.off('data', this.#onData)
+    this.#stdin.off('end', this.#onEnd)
+    this.#stdin.setRawMode(false)
+    this.#stdin.pause()
+  }
+
+  /** Keys beyond a line wait for the next question. */
+  #take(keys: string): void {
+    this.#keys += keys
+    for (const key of this.#keys) {
+      if (!this.#waiting) return
+      this.#keys = this.#keys.slice(key.length)
+      this.#press(key)
     }
   }
-  const onEnd = (): void => resolve(typed.join(''))
-  stdin.on('data', onKeys)
-  stdin.once('end', onEnd)
-  return promise.finally(() => {
-    stdin.off('data', onKeys)
-    stdin.off('end', onEnd)
-  })
+
+  #press(key: string): void {
+    if (key === INTERRUPT) this.#settle((waiting) => waiting.reject(new CliError(ExitCode.usage, 'interrupted')))
+    else if (ENTER.has(key) || key === END) this.#settle((waiting, line) => waiting.resolve(line))
+    else if (ERASE.has(key)) this.#typed.pop()
+    else this.#typed.push(key)
+  }
+
+  #settle(settle: (waiting: Waiting, line: string) => void): void {
+    const waiting = this.#waiting
+    const line = this.#typed.join('')
+    this.#waiting = undefined
+    this.#typed = []
+    if (waiting) settle(waiting, line)
+  }
 }

@@ -155,7 +155,8 @@ class Sending {
       if (reply.code >= 300) refused++
       await this.#report(address, reply)
     }
-    await this.#dialogue.ask('QUIT')
+    // Everything is said: a server that is gone by now has taken the message all the same.
+    await this.#dialogue.ask('QUIT').catch(() => undefined)
     return refused > 0 ? ExitCode.findings : ExitCode.ok
   }
 

@@ -73,7 +73,8 @@ export class Attempt {
       if (!stored || stored.pending.length === 0) continue
       const group: GroupProgress = { group: number, results: [], open: stored.pending.length, touched: false }
       groups.push(group)
-      for (let index = 0; index < stored.pending.length; index++) waiting.push({ recipient: stored.pending[index] as Recipient, index, group })
+      for (let index = 0; index < stored.pending.length; index++)
+        waiting.push({ recipient: stored.pending[index] as Recipient, index, group })
     }
     return groups.length === 0 ? undefined : new Attempt(item, message, groups, waiting, now)
   }
@@ -99,9 +100,9 @@ export class Attempt {
     return this.#open === 0
   }
 
-  /** Adds the groups that have recipients without a verdict. */
+  /** Adds the groups that are not settled yet. */
   held(into: RowRef[]): void {
-    for (const { group, open } of this.#groups) if (open > 0) into.push({ id: this.item.id, group })
+    for (const { group, open, results } of this.#groups) if (open > 0 || results.length > 0) into.push({ id: this.item.id, group })
   }
 
   /** Takes the targets of the next transaction: at most `most`, in at most `domainsMost` domains (RFC 9422 §3). */

@@ -60,7 +60,7 @@ export class BodySender implements ContentSink {
     if (this.#bdat) this.#writer.command(`BDAT ${bytes} LAST\r\n`)
     // What a conversion makes may begin with a dot where the original did not.
     else this.#encoder.start(this.#converter !== undefined || (envelope.flags & EnvelopeFlag.dots) !== 0)
-    this.#writer.note(`${bytes} bytes of content`)
+    this.#writer.noteContent(bytes)
     if (!inline) return this.#advance()
     this.#encode(inline, 0, inline.length)
     return this.#end()

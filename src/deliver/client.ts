@@ -103,6 +103,12 @@ export class SmtpClient {
     return this.#deadline
   }
 
+  /** What is awaited, `idle` when nothing is. */
+  get stage(): string {
+    if (this.#mode === 'mail' && this.#pipeline) return this.#pipeline.stage
+    return this.#mode === 'opening' ? this.#opening.stage : this.#mode
+  }
+
   /** The connection is there; with implicit TLS its handshake is over too. */
   start(now: number, tls?: TlsResult): void {
     this.#arm(now)
@@ -126,6 +132,7 @@ export class SmtpClient {
     this.#handshaking = false
     this.#trace?.line('note', `${tls.protocol}${tls.certificateError === '' ? '' : `, certificate: ${tls.certificateError}`}`)
     this.#step(this.#opening.onTls(tls), now)
+    this.#arm(now)
     this.#turn(now)
   }
 
@@ -146,6 +153,11 @@ export class SmtpClient {
     this.#pipeline?.close()
     if (this.#mode === 'opening') this.#fail({ kind: 'closed', stage: this.#opening.stage, reply: NO_REPLY }, now)
     this.#turn(now)
+  }
+
+  /** Ends now: what was begun is deferred for `cause`, the rest returns. */
+  abort(cause: string, now: number): void {
+    this.#end('closed', this.stage, { code: 0, enhanced: '4.3.2', text: cause }, now)
   }
 
   /** Adds the groups that are neither settled nor returned. */
@@ -179,7 +191,7 @@ export class SmtpClient {
   onTimeout(now: number): void {
     if (now < this.#deadline || this.#mode === 'ended') return
     if (this.#mode === 'quit') this.#end('closed', 'quit', NO_REPLY, now)
-    else if (this.#stage() === 'idle') this.#quit(now)
+    else if (this.stage === 'idle') this.#quit(now)
     else this.#fail(this.#cutOff('timed out'), now)
     this.#turn(now)
   }
@@ -226,11 +238,7 @@ export class SmtpClient {
       tls: opening.tls?.protocol ?? '',
     }
     const { protocol, recipientsMost, messagesMost } = options
-    this.#pipeline = new Pipeline(
-      { protocol, peer: opening.capabilities, origin, recipientsMost, messagesMost },
-      this.#writer,
-      this.#host,
-    )
+    this.#pipeline = new Pipeline({ protocol, peer: opening.capabilities, origin, recipientsMost, messagesMost }, this.#writer, this.#host)
     this.#host.opened({ tls: opening.tls, tlsFallback: opening.tlsFallback })
     this.#pipeline.advance(now)
     this.#arm(now)
@@ -239,7 +247,8 @@ export class SmtpClient {
   // ---- Ends ----
 
   #quit(now: number): void {
-    this.#pipeline?.abandon({ code: 0, enhanced: '4.5.3', text: 'the peer takes no more transactions in this session' }, now)
+    const reply = { code: 0, enhanced: '4.5.3', text: 'the peer takes no more transactions in this session' }
+    this.#pipeline?.abandon({ kind: 'closed', reply }, now)
     this.#mode = 'quit'
     this.#writer.command('QUIT\r\n')
     this.#arm(now)
@@ -258,26 +267,21 @@ export class SmtpClient {
     const opened = this.#pipeline !== undefined
     this.#mode = 'ended'
     this.#deadline = Infinity
-    this.#pipeline?.abandon(reply, now)
+    this.#pipeline?.abandon({ kind, reply }, now)
     this.#writer.flush()
     this.#host.hangUp()
     this.#host.ended({ opened, kind, stage, reply, messages: this.#pipeline?.messages ?? 0 })
   }
 
-  #stage(): string {
-    if (this.#mode === 'mail' && this.#pipeline) return this.#pipeline.stage
-    return this.#mode === 'opening' ? this.#opening.stage : this.#mode
-  }
-
   #cutOff(what: string): Failure {
-    const stage = this.#stage()
+    const stage = this.stage
     // A peer that closes a connection which it served and which has nothing to do is in its right.
     const kind = stage === 'idle' && (this.#pipeline?.messages ?? 0) > 0 ? 'closed' : 'throttled'
     return { kind, stage, reply: { code: 0, enhanced: '4.4.2', text: `${what} while ${WAITING[stage] ?? stage}` } }
   }
 
   #nonsense(): Failure {
-    return { kind: 'throttled', stage: this.#stage(), reply: { code: 0, enhanced: '4.5.0', text: this.#parser.error } }
+    return { kind: 'throttled', stage: this.stage, reply: { code: 0, enhanced: '4.5.0', text: this.#parser.error } }
   }
 
   // ---- Turns and time ----
@@ -296,8 +300,9 @@ export class SmtpClient {
 
   #arm(now: number): void {
     if (this.#mode === 'ended') return
-    const stage = this.#stage()
-    this.#deadline = now + (stage === 'idle' ? this.#options.idleMs : (PATIENCE[stage] as (limits: DeliverLimits) => number)(this.#options.limits))
+    const stage = this.stage
+    this.#deadline =
+      now + (stage === 'idle' ? this.#options.idleMs : (PATIENCE[stage] as (limits: DeliverLimits) => number)(this.#options.limits))
   }
 
   #reply(): Reply {

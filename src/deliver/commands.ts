@@ -85,10 +85,15 @@ export function xtext(text: string): string {
 
 /** RFC 6533 §3: `\x{HEXPOINT}` for what xtext would not take; a part that is written so already stays. */
 function utf8Xtext(text: string): string {
-  return text.replace(/\\x\{[0-9A-F]{2,6}\}|[^!-~]|[+=\\]/gu, (part) => (part.length > 2 ? part : `\\x{${hex(part.codePointAt(0) as number, 2)}}`))
+  return text.replace(/\\x\{[0-9A-F]{2,6}\}|[^!-~]|[+=\\]/gu, (part) =>
+    part.length > 2 ? part : `\\x{${hex(part.codePointAt(0) as number, 2)}}`,
+  )
 }
 
+const HEX = '0123456789ABCDEF'
+
 function hex(value: number, digits: number): string {
-  // A number's base is no byte's text: this is not the toString that copies buffers.
-  return Number(value).toString(16).toUpperCase().padStart(digits, '0')
+  let text = ''
+  for (let rest = value; rest > 0 || text.length < digits; rest >>= 4) text = HEX.charAt(rest & 15) + text
+  return text
 }

@@ -15,7 +15,16 @@ import type { DeliverLimits } from './limits.ts'
 import type { Line, LineHost } from './line.ts'
 import type { TlsResult } from './opening.ts'
 import type { Output } from './output.ts'
-import type { Destination, DestinationHost, DeliverSite, EgressSource, HostsDestination, MessageReader, StoredMessage, TlsPolicy } from './ports.ts'
+import type {
+  Destination,
+  DestinationHost,
+  DeliverSite,
+  EgressSource,
+  HostsDestination,
+  MessageReader,
+  StoredMessage,
+  TlsPolicy,
+} from './ports.ts'
 import type { TlsFailures } from './tls-memory.ts'
 import type { PeerSocket, SocketEvents, Transport } from './transport.ts'
 import type { LineTrace } from './writer.ts'
@@ -120,7 +129,7 @@ export class Connection implements Line, ClientHost, SocketEvents {
 
   abort(): void {
     this.#closing = true
-    this.#client?.onEnd('the server stops', this.#now())
+    this.#client?.abort('the server stops', this.#now())
     this.#socket?.destroy()
     this.#down('closed', 'connect', reply('', 'the server stops'))
   }

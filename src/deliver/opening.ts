@@ -122,7 +122,8 @@ export class Opening {
       return this.#isLoop(lines[0]) ? this.#failure('mail for this destination loops back to ourselves', '4.4.6') : this.#secure()
     }
     // RFC 5321 §3.2: a server that does not know EHLO gets HELO; LMTP has no other word (RFC 2033 §4.1).
-    if (this.#options.protocol === 'lmtp' || replyClass(reply.code) !== ReplyClass.permanent) return this.#refused('greeting refused', reply)
+    if (this.#options.protocol === 'lmtp' || replyClass(reply.code) !== ReplyClass.permanent)
+      return this.#refused('greeting refused', reply)
     this.#stage = 'helo'
     this.#writer.command(`HELO ${this.#options.hello}\r\n`)
     return 'more'

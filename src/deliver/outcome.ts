@@ -68,10 +68,6 @@ export function delivered(text: string): Verdict {
 export const Verdicts = {
   /** RFC 1870 §6.1: larger than the peer's fixed limit. */
   tooLarge: (bytes: number, limit: number): Verdict => bounced('5.3.4', `message of ${bytes} bytes exceeds the peer's limit of ${limit}`),
-  /** RFC 6152 §3. */
-  noEightBit: (why: string): Verdict => bounced('5.6.3', `the peer does not offer 8BITMIME and conversion is not possible: ${why}`),
-  /** RFC 3030 §3. */
-  noBinary: (why: string): Verdict => bounced('5.6.3', `the peer does not offer BINARYMIME and conversion is not possible: ${why}`),
   /** RFC 6531 §3.5: X.6.7 when an address needs it, X.6.9 for the header; the peer is not able to take either. */
   noSmtpUtf8: (what: string): Verdict => bounced('5.6.7', `the peer does not offer SMTPUTF8, which ${what} needs`),
   /** RFC 2852 §4.1.3. */

@@ -148,16 +148,24 @@ export class Pipeline {
     this.#backlog.ask(now)
   }
 
-  /** The connection is gone: verdict for what was begun, the rest returns. */
-  abandon(reply: Reply, now: number): void {
+  /** The session is over: verdict for what was begun, the rest returns. */
+  abandon({ kind, reply }: Pick<Failure, 'kind' | 'reply'>, now: number): void {
     const [first, second] = this.#inFlight
     this.#inFlight = []
     this.#body.abandon()
     // The MAIL of the second one was not answered: nothing was said about it.
     if (second) second.attempt.putBack(second.targets)
-    if (first?.stage === Stage.mail) first.attempt.putBack(first.targets)
+    if (first?.stage === Stage.mail && !(kind === 'throttled' && this.#isSuspect(reply))) first.attempt.putBack(first.targets)
     else if (first) first.attempt.resolveAll(first.unresolved(), lost(first, reply))
     this.#backlog.end(deferred('4.4.2', reply.text), now)
+  }
+
+  /**
+   * Whether the first message of a session is what made the peer go without a word. It could be the peer itself, but
+   * when the message went back to the head of its queue, nobody else's mail would ever reach a peer that cannot bear it.
+   */
+  #isSuspect(reply: Reply): boolean {
+    return reply.code === 0 && this.#begun === 1
   }
 
   // ---- Sending ----

@@ -70,6 +70,7 @@ export class Base64 implements LineEncoder {
   readonly #pending: Buffer = Buffer.allocUnsafe(BASE64_LINE_BYTES)
   #length = 0
   #heldCrlf = false
+  #empty = true
 
   constructor(out: Output) {
     this.#out = out
@@ -86,6 +87,8 @@ export class Base64 implements LineEncoder {
     if (this.#heldCrlf && !atBoundary) this.#push(CRLF, 0, 2)
     this.#heldCrlf = false
     this.#flush()
+    // A boundary right behind the header's blank line would take that line for its own.
+    if (this.#empty && atBoundary) this.#out.text('\r\n')
   }
 
   #push(buf: Buffer, start: number, end: number): void {
@@ -100,7 +103,9 @@ export class Base64 implements LineEncoder {
   }
 
   #flush(): void {
-    if (this.#length > 0) this.#out.text(`${base64ToText(this.#pending.subarray(0, this.#length))}\r\n`)
+    if (this.#length === 0) return
+    this.#out.text(`${base64ToText(this.#pending.subarray(0, this.#length))}\r\n`)
     this.#length = 0
+    this.#empty = false
   }
 }

@@ -56,8 +56,9 @@ export class Writer {
     this.#send(buf.subarray(start, end))
   }
 
-  note(text: string): void {
-    this.#trace?.line('note', text)
+  /** Tells the trace of a body that follows. */
+  noteContent(bytes: number): void {
+    this.#trace?.line('note', `${bytes} bytes of content`)
   }
 
   /** Sends what was composed. Called at the end of each turn, before another connection composes. */

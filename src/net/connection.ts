@@ -86,6 +86,7 @@ export class Connection {
   #busy = false
   #next: 'none' | 'tls' | 'close' = 'none'
   #handshakeBy = Infinity
+  #tls: TlsInfo | undefined
   #ended = false
   #closed = false
   #blocked = false
@@ -112,6 +113,11 @@ export class Connection {
 
   get deadline(): number {
     return this.#handshakeBy < Infinity ? this.#handshakeBy : (this.#session?.deadline ?? Infinity)
+  }
+
+  /** The TLS layer, once its handshake is done. */
+  get tls(): TlsInfo | undefined {
+    return this.#tls
   }
 
   get session(): ProtocolSession | undefined {
@@ -279,6 +285,7 @@ export class Connection {
     secure.once('secure', () => {
       this.#handshakeBy = Infinity
       const info = tlsInfo(secure)
+      this.#tls = info
       this.#turn(() => {
         this.#session?.onTls(info, this.clock.now())
         if (implicit) this.#session?.greet(this.clock.now())

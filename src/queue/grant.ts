@@ -27,7 +27,6 @@ export function pulled<R>(q: QueueState<R>, conn: Connection<R>, want: number): 
   conn.want = want
   if (conn.granted >= path.site.site.limits.messagesPerConnection) close(q, conn)
   else if (!takesWork(q, conn) || !serve(q, conn, path)) idle(q, conn, path)
-  q.drive(path.site)
 }
 
 /** Gives a site's waiting connections work, and opens more when there is work left. */

@@ -33,8 +33,6 @@ export type RowState = (typeof RowState)[keyof typeof RowState]
 export const ROW_STATES = 8
 
 const CAPACITY_FIRST = 1024
-/** Above this the table grows by a quarter instead of doubling, so that little of it stands empty. */
-const DOUBLE_BELOW = 1 << 18
 /** Groups of one message, by the width of the column. */
 export const GROUPS_MAX = 65_536
 
@@ -129,8 +127,9 @@ export class RowTable {
     return this.#fresh++
   }
 
+  /** Doubling leaves the least behind: pages that were never touched cost no memory, outgrown columns do for a while. */
   #grow(): void {
-    const capacity = this.#capacity < DOUBLE_BELOW ? this.#capacity * 2 : Math.ceil(this.#capacity * 1.25)
+    const capacity = this.#capacity * 2
     this.id = extend(this.id, new Float64Array(capacity))
     this.group = extend(this.group, new Uint16Array(capacity))
     this.due = extend(this.due, new Uint32Array(capacity))

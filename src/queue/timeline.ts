@@ -121,8 +121,7 @@ export class Timeline {
   }
 
   #reserve(rows: number): void {
-    const old = this.#places.length
-    const capacity = Math.max(rows, old < 1 << 18 ? old * 2 : Math.ceil(old * 1.25))
+    const capacity = Math.max(rows, this.#places.length * 2)
     this.#keys = extend(this.#keys, new Uint32Array(capacity))
     this.#rows = extend(this.#rows, new Int32Array(capacity))
     this.#places = extend(this.#places, new Int32Array(capacity).fill(ABSENT))

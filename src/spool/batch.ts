@@ -42,8 +42,14 @@ export class Batch {
     this.#source = source
   }
 
-  get empty(): boolean {
-    return this.#edits.length === 0
+  get edits(): number {
+    return this.#edits.length
+  }
+
+  get valueBytes(): number {
+    let bytes = 0
+    for (const { value } of this.#edits) if (value) bytes += value.length
+    return bytes
   }
 
   create(envelope: Envelope, groups: readonly GroupRecord[], body: StoredBody): void {

@@ -72,7 +72,7 @@ export class CommitGroup {
   readonly #plans: Plan[]
   readonly #created: NewMessage[] = []
   /** Whose bodies did not reach the disk. */
-  readonly #lost = new Set<Accepted>()
+  readonly #lost = new Map<Accepted, SpoolError>()
   readonly #pins: number[] = []
   #marks: HighMarks | undefined
 
@@ -81,6 +81,10 @@ export class CommitGroup {
     this.#accepts = accepts
     this.#repairs = repairs
     this.#plans = changes.map((op) => this.#plan(op))
+  }
+
+  get hasNewMail(): boolean {
+    return this.#accepts.length > 0
   }
 
   get size(): number {
@@ -215,14 +219,19 @@ export class CommitGroup {
     return accepted || this.#pins.length > 0 || this.#repairs.some((repair) => repair.kind === 'relocate')
   }
 
-  #intact(body: StoredBody): boolean {
-    return body.kind === 'inline' || this.#context.shard.segments.intact(body.extents)
+  /** '' when the body is on disk, else why not. */
+  #failureOf(body: StoredBody): string {
+    return body.kind === 'inline' ? '' : this.#context.shard.segments.failureOf(body.extents)
   }
 
   #accept(batch: Batch, message: Accepted): void {
     const { envelope, body, recipients } = message
-    if (this.#intact(body)) this.#create(batch, { envelope, body, groups: planGroups(envelope, recipients, body.kind === 'extents', this.#context.options) })
-    else this.#lost.add(message)
+    const failure = this.#failureOf(body)
+    if (failure === '') {
+      this.#create(batch, { envelope, body, groups: planGroups(envelope, recipients, body.kind === 'extents', this.#context.options) })
+    } else {
+      this.#lost.set(message, { kind: failure === 'ENOSPC' ? 'full' : 'failed', cause: `the body could not be written: ${failure}` })
+    }
   }
 
   #create(batch: Batch, message: NewMessage): void {
@@ -231,7 +240,7 @@ export class CommitGroup {
   }
 
   #apply(batch: Batch, plan: Plan): void {
-    if (plan.dsn && !this.#intact(plan.dsn.body)) plan.postponed = true
+    if (plan.dsn && this.#failureOf(plan.dsn.body) !== '') plan.postponed = true
     if (plan.postponed || !plan.record || !plan.change) return
     batch.change(plan.record, plan.change.next)
     if (plan.dsn) this.#create(batch, plan.dsn)
@@ -242,7 +251,7 @@ export class CommitGroup {
     const message = shard.message(repair.id)
     if (!message) return
     if (repair.kind === 'relocate') {
-      if (this.#intact(repair.to)) batch.relocate(message.envelope, repair.from, repair.to)
+      if (this.#failureOf(repair.to) === '') batch.relocate(message.envelope, repair.from, repair.to)
     } else if (!shard.hasGroups(repair.id)) {
       batch.drop(repair.id)
     }
@@ -254,9 +263,7 @@ export class CommitGroup {
   }
 
   #tellAccepts(): void {
-    for (const message of this.#accepts) {
-      message.done(this.#lost.has(message) ? { kind: 'failed', cause: 'the body could not be written' } : undefined)
-    }
+    for (const message of this.#accepts) message.done(this.#lost.get(message))
   }
 
   /** Receptions are logged now that they are true; the rest was logged before the commit. */

@@ -198,7 +198,7 @@ export class Committer {
       await group.prepare()
       const batch = group.build(probe)
       this.#flushEvents()
-      if (!batch.empty) await this.#ports.shard.commit(batch)
+      if (batch.edits > 0) await this.#ports.shard.commit(batch, group.hasNewMail)
       return batch
     } catch (error) {
       if (error instanceof Error && isDiskError(error)) return error
@@ -278,11 +278,23 @@ export class Committer {
     this.#failing = true
     this.#failures++
     this.#limit = Math.max(1, Math.floor(Math.min(this.#limit, group.size) / 2))
-    this.#setChanges([...group.fail({ kind: full ? 'full' : 'failed', cause: cause.message }), ...this.#changes])
+    const refusal: SpoolError = { kind: full ? 'full' : 'failed', cause: cause.message }
+    this.#setChanges([...group.fail(refusal), ...this.#changes])
+    if (this.#failures > 1) this.#refuseWaiting(refusal)
     const waiters = this.#waiters
     this.#waiters = waiters.filter((waiter) => !waiter.reject)
     for (const waiter of waiters) waiter.reject?.(cause)
     this.#pause()
+  }
+
+  /** The disk does not come back soon: clients shall not wait for it. */
+  #refuseWaiting(refusal: SpoolError): void {
+    const waiting = this.#accepts
+    this.#accepts = []
+    for (const message of waiting) {
+      message.release()
+      message.done(refusal)
+    }
   }
 
   #pause(): void {

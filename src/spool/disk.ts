@@ -54,11 +54,16 @@ export interface SpoolIndex {
   /** Visits keys from `from` (inclusive) up to `to` (exclusive). */
   scan(from: Buffer, to: Buffer, visit: IndexVisitor, options?: ScanOptions): void
   count(from: Buffer, to: Buffer): number
+  /**
+   * Before `commit`: room on the disk for so many bytes of values in so many edits; with `newMail` some is left for
+   * others. Rejects (ENOSPC) when there is none.
+   */
+  reserve(valueBytes: number, edits: number, newMail: boolean): Promise<void>
   /** Runs `write` at once; what it writes is one transaction. Resolves when that is on disk, rejects when none of it is. */
   commit(write: (writer: IndexWriter) => void): Promise<void>
   /** Lets `get` and `scan` see what others have committed. */
   refresh(): void
-  /** Bytes of pages inside the index's file that new data will use before the file grows. */
+  /** Bytes inside the index's file that new data will use before the file grows. */
   reusableBytes(): number
   close(): Promise<void>
 }

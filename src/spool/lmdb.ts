@@ -9,7 +9,9 @@
 import { open } from 'lmdb'
 import type { Database, RootDatabase } from 'lmdb'
 import { atTurnEnd } from '../lib/turn.ts'
-import type { IndexVisitor, IndexWriter, ScanOptions, SpoolIndex } from './disk.ts'
+import type { IndexVisitor, IndexWriter, ScanOptions, SpoolFiles, SpoolIndex } from './disk.ts'
+import { Headroom } from './headroom.ts'
+import { INDEX_FILE } from './layout.ts'
 
 /** What a scan's decoder leaves behind for the visitor, instead of a copy. */
 interface Shared {
@@ -61,6 +63,8 @@ class LmdbIndex implements SpoolIndex {
   readonly #view: Database<Buffer, Buffer>
   readonly #shared: Shared
   readonly #writer: IndexWriter
+  /** Owners only. */
+  #headroom: Headroom | undefined
 
   constructor(root: RootDatabase<Buffer, Buffer>, view: Database<Buffer, Buffer>, shared: Shared) {
     this.#root = root
@@ -108,15 +112,30 @@ class LmdbIndex implements SpoolIndex {
     const stats = this.#root.getStats() as Stats
     const used = stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages
     const list = stats.free.treeBranchPageCount + stats.free.treeLeafPageCount + stats.free.overflowPages
-    return Math.max(0, stats.lastPageNumber + 1 - META_PAGES - used - list) * stats.pageSize
+    const pages = Math.max(0, stats.lastPageNumber + 1 - META_PAGES - used - list)
+    return pages * stats.pageSize + (this.#headroom?.bytes ?? 0)
+  }
+
+  /** For the writer: `file` is where LMDB keeps its pages. */
+  async makeRoom(files: SpoolFiles, file: string): Promise<void> {
+    this.#headroom = await Headroom.open(files, file, () => {
+      const stats = this.#root.getStats() as Stats
+      return (stats.lastPageNumber + 1) * stats.pageSize
+    })
+  }
+
+  async reserve(valueBytes: number, edits: number, newMail: boolean): Promise<void> {
+    await this.#headroom?.reserve(valueBytes, edits, newMail)
   }
 
   async close(): Promise<void> {
+    await this.#headroom?.close()
     await this.#root.close()
   }
 }
 
-export async function openLmdb(directory: string, mode: 'read' | 'write'): Promise<SpoolIndex> {
+/** Opens `directory`; `files` extends the data file ahead of the writer. */
+export async function openLmdb(directory: string, mode: 'read' | 'write', files: SpoolFiles): Promise<SpoolIndex> {
   const shared: Shared = { key: NOTHING, keyStart: 0, keyLength: 0, value: NOTHING, valueLength: 0 }
   const root = open<Buffer, Buffer>({
     path: directory,
@@ -131,8 +150,12 @@ export async function openLmdb(directory: string, mode: 'read' | 'write'): Promi
     readOnly: mode === 'read',
   })
   const view = openView(root, shared)
-  if (mode === 'write') root.readerCheck()
-  return new LmdbIndex(root, view, shared)
+  const index = new LmdbIndex(root, view, shared)
+  if (mode === 'write') {
+    root.readerCheck()
+    await index.makeRoom(files, `${directory}/${INDEX_FILE}`)
+  }
+  return index
 }
 
 /** The same records again through a decoder that only notes where they lie. */

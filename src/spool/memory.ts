@@ -152,6 +152,10 @@ class MemoryIndex implements SpoolIndex {
     await this.#disk.pass()
   }
 
+  async reserve(_valueBytes: number, _edits: number, _newMail: boolean): Promise<void> {
+    // `commit` finds out by itself.
+  }
+
   refresh(): void {
     // Memory has one state only.
   }
@@ -176,9 +180,12 @@ export class MemoryDisk implements SpoolDisk {
   readonly #open = new Map<FileHandle, FileNode>()
   #nextHandle = 1
   #dead = false
+  readonly #capacity: number
+  #taken = 0
 
   constructor(options: MemoryDiskOptions) {
     this.#options = options
+    this.#capacity = options.capacityBytes ?? Infinity
   }
 
   /** Power is cut: operations under way and later ones never end. Answers the disk as the next start finds it. */
@@ -192,8 +199,14 @@ export class MemoryDisk implements SpoolDisk {
     return next
   }
 
+  /** Bytes that others use; Infinity is all that is left. */
+  take(bytes: number): void {
+    this.#taken = 0
+    this.#taken = bytes === Infinity ? Math.max(0, this.#capacity - this.usedBytes) : bytes
+  }
+
   get usedBytes(): number {
-    let bytes = 0
+    let bytes = this.#taken
     for (const node of this.#files.values()) bytes += node.size
     for (const table of this.#tables.values()) bytes += table.bytes
     return bytes
@@ -209,8 +222,7 @@ export class MemoryDisk implements SpoolDisk {
 
   /** Throws ENOSPC when `bytes` more do not fit. */
   reserve(bytes: number, what: string): void {
-    const { capacityBytes = Infinity } = this.#options
-    if (capacityBytes !== Infinity && this.usedBytes + bytes > capacityBytes) throw diskError('ENOSPC', what)
+    if (this.#capacity !== Infinity && this.usedBytes + bytes > this.#capacity) throw diskError('ENOSPC', what)
   }
 
   async open(path: string, mode: 'read' | 'write'): Promise<FileHandle> {
@@ -301,8 +313,7 @@ export class MemoryDisk implements SpoolDisk {
 
   async freeBytes(_path: string): Promise<number> {
     await this.pass()
-    const { capacityBytes = Number.MAX_SAFE_INTEGER } = this.#options
-    return Math.max(0, capacityBytes - this.usedBytes)
+    return this.#capacity === Infinity ? Number.MAX_SAFE_INTEGER : Math.max(0, this.#capacity - this.usedBytes)
   }
 
   async openIndex(directory: string, mode: 'read' | 'write'): Promise<SpoolIndex> {
@@ -390,6 +401,7 @@ function faultyIndex(index: SpoolIndex, check: () => void): SpoolIndex {
     get: (key) => index.get(key),
     scan: (from, to, visit, options) => index.scan(from, to, visit, options),
     count: (from, to) => index.count(from, to),
+    reserve: (valueBytes, edits, newMail) => index.reserve(valueBytes, edits, newMail),
     commit: async (write) => {
       check()
       await index.commit(write)

@@ -3,7 +3,7 @@
 import * as fs from 'node:fs'
 import { promisify } from 'node:util'
 import { atTurnEnd } from '../lib/turn.ts'
-import type { FileHandle, SpoolDisk, SpoolIndex } from './disk.ts'
+import type { FileHandle, SpoolDisk, SpoolFiles } from './disk.ts'
 import { openLmdb } from './lmdb.ts'
 
 const FILE_MODE = 0o600
@@ -74,7 +74,7 @@ async function syncDirectory(path: string): Promise<void> {
 
 const WRITE = fs.constants.O_RDWR | fs.constants.O_CREAT
 
-export const nodeDisk: SpoolDisk = {
+const files: SpoolFiles = {
   open: (path, mode) => open(path, mode === 'read' ? 'r' : WRITE, FILE_MODE),
   close: (file) => close(file),
   size: async (file) => (await fstat(file)).size,
@@ -91,6 +91,10 @@ export const nodeDisk: SpoolDisk = {
     const stats = await fs.promises.statfs(path)
     return stats.bavail * stats.bsize
   },
-  openIndex: (directory, mode): Promise<SpoolIndex> => openLmdb(directory, mode),
+}
+
+export const nodeDisk: SpoolDisk = {
+  ...files,
+  openIndex: (directory, mode) => openLmdb(directory, mode, files),
   turn: atTurnEnd,
 }

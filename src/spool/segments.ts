@@ -7,6 +7,7 @@
 // - A pin holds a segment for bytes that no index entry names yet. A sealed segment without live bytes and pins is removed.
 // - Numbers are never used twice: readers keep files open by number.
 
+import { errorCode } from './disk.ts'
 import type { FileHandle, SpoolFiles } from './disk.ts'
 import type { SpoolLog } from './ports.ts'
 import type { BodyShare, StoredBody } from './record.ts'
@@ -29,14 +30,15 @@ interface Segment {
   /** Syncs under way: the file must stay open. */
   syncing: number
   sealed: boolean
-  broken: boolean
+  /** Error code of its failure, '' while it works. */
+  broken: string
   /** Has written bytes that are not synced. */
   dirty: boolean
   file: FileHandle | undefined
 }
 
 function makeSegment(number: number): Segment {
-  return { number, bytes: 0, live: 0, pins: 0, queued: 0, syncing: 0, sealed: false, broken: false, dirty: false, file: undefined }
+  return { number, bytes: 0, live: 0, pins: 0, queued: 0, syncing: 0, sealed: false, broken: '', dirty: false, file: undefined }
 }
 
 interface Chunk {
@@ -157,12 +159,16 @@ export class Segments {
     }
   }
 
-  /** Whether all bytes of the extents can still be trusted. After `sync` it means that they are on disk. */
-  intact(extents: readonly Extent[]): boolean {
-    return extents.every(({ segment }) => this.#segments.get(segment)?.broken === false)
+  /** '' when all bytes of the extents can be trusted, which after `sync` means that they are on disk; else an error code. */
+  failureOf(extents: readonly Extent[]): string {
+    for (const { segment } of extents) {
+      const broken = this.#segments.get(segment)?.broken ?? 'ENOENT'
+      if (broken !== '') return broken
+    }
+    return ''
   }
 
-  /** Everything appended before the call is on disk afterwards, or in a broken segment (see `intact`). Never rejects. */
+  /** Everything appended before the call is on disk afterwards, or in a broken segment (see `failureOf`). Never rejects. */
   async sync(): Promise<void> {
     await this.#writtenUpTo(this.#appended)
     await Promise.all([...this.#dirty].map((segment) => this.#datasync(segment)))
@@ -207,7 +213,7 @@ export class Segments {
 
   #break(segment: Segment, error: unknown): void {
     this.#options.log.error({ segment: segment.number, error: String(error) }, 'body segment failed')
-    segment.broken = true
+    segment.broken = errorCode(error) || 'EIO'
     this.#clean(segment)
     this.#seal(segment)
   }
@@ -229,7 +235,7 @@ export class Segments {
   async #writeBatch(batch: readonly Chunk[]): Promise<void> {
     const { segment, offset } = batch[0] as Chunk
     const buffers = batch.map((chunk) => chunk.bytes)
-    if (!segment.broken) {
+    if (segment.broken === '') {
       try {
         segment.file ??= await this.#create(segment)
         await this.#options.files.write(segment.file, buffers, offset)

@@ -121,7 +121,11 @@ function makeRouter(from: Config): Router {
 function fromScheduler(message: SchedulerToDeliver): void {
   switch (message.kind) {
     case 'schedule.route':
-      router.route(message.domain, (answer) => scheduler?.send({ kind: 'deliver.route', domain: message.domain, answer }))
+      router.route(message.domain, (answer) => {
+        // Connections to hosts that the site has given up end; the scheduler opens new ones.
+        if (answer.kind === 'site') core.routeChanged(answer.site)
+        scheduler?.send({ kind: 'deliver.route', domain: message.domain, answer })
+      })
       break
     case 'schedule.open':
       core.open(message.conn, message.site, message.source)

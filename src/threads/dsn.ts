@@ -1,8 +1,7 @@
 // Delivery status notifications: joins the spool's facts, the composer of queue/dsn.ts and the relay policy's routes. Net threads.
 
 import type { Config } from '../config/schema.ts'
-import * as dsnModule from '../queue/dsn.ts'
-const composeDsn = (f: Parameters<typeof dsnModule.composeDsn>[0]) => (dsnModule as any).composeDsn?.(f)
+import { composeDsn } from '../queue/dsn.ts'
 import type { RelayPolicy } from '../policy/relay.ts'
 import { idToText } from '../spool/ids.ts'
 import type { ComposedDsn, DsnFacts } from '../spool/ports.ts'

@@ -8,11 +8,12 @@ import type { ThreadMetrics } from '../lib/metrics.ts'
 import { Connection, type ConnectionEvents, type ConnectionOptions, type TlsInfo } from '../net/connection.ts'
 import type { Endpoints } from '../net/front.ts'
 import type { ServerTls } from '../net/tls.ts'
+import type { RelayDecision, RelayPolicy } from '../policy/relay.ts'
 import type { Authenticator } from '../session/auth/authenticator.ts'
 import { authTls } from '../session/auth/binding.ts'
 import type { AuthContext, AuthExchange, AuthTls } from '../session/auth/ports.ts'
 import type { SmtpSessionConfig } from '../session/smtp/config.ts'
-import type { Intake, SenderDecision, SmtpEvent, SmtpHost } from '../session/smtp/ports.ts'
+import type { Intake, RecipientFacts, SenderDecision, SmtpEvent, SmtpHost } from '../session/smtp/ports.ts'
 import { SmtpSession } from '../session/smtp/session.ts'
 import type { SpoolOwner } from '../spool/owner.ts'
 import { Enhanced, ReplyCode } from '../wire/smtp/codes.ts'
@@ -25,6 +26,9 @@ const IDLE_COMMANDS_MAX = 100
 const DELIVER_BY_SECONDS_MIN = 60
 /** RFC 4865 §4: a week. */
 const FUTURE_RELEASE_SECONDS_MAX = 604_800
+
+/** A TLS layer that lacks nothing: what it is offered is what TLS can bring at all. */
+const ANY_TLS: AuthTls = { binding: () => Buffer.alloc(1), certificateAddresses: ['any@example.org'] }
 
 export interface SmtpServiceOptions {
   readonly config: () => Config
@@ -46,7 +50,6 @@ class SmtpConnection extends Connection implements SmtpHost {
   readonly #service: SmtpService
   readonly #release: () => void
   #session: SmtpSession | undefined
-  #tls: AuthTls | undefined
   #exchange: AuthExchange | undefined
 
   constructor(service: SmtpService, id: number, socket: Socket, endpoints: Endpoints, release: () => void, options: ConnectionOptions, events: ConnectionEvents) {
@@ -59,11 +62,6 @@ class SmtpConnection extends Connection implements SmtpHost {
 
   serve(session: SmtpSession, implicitTls: boolean): void {
     this.#session = session
-    const secured = session.onTls.bind(session)
-    session.onTls = (info: TlsInfo, now: number) => {
-      this.#tls = authTls(info.socket)
-      secured(info, now)
-    }
     this.start(session, implicitTls)
   }
 
@@ -81,7 +79,7 @@ class SmtpConnection extends Connection implements SmtpHost {
 
   auth(ticket: number, mechanism: string, response: Buffer | undefined): void {
     const session = this.#session as SmtpSession
-    this.#exchange ??= this.#service.beginAuth(mechanism, this.client, this.#tls)
+    this.#exchange ??= this.#service.beginAuth(mechanism, this.client, this.tls)
     this.#exchange.respond(response, (step) => {
       if (step.kind !== 'challenge') this.#exchange = undefined
       session.onAuth(ticket, step, this.clock.now())
@@ -113,6 +111,7 @@ export class SmtpService {
   readonly #events: ConnectionEvents
   #sessionConfigs = new Map<string, SmtpSessionConfig>()
   #nextId = 1
+  readonly #tlsByInfo = new WeakMap<TlsInfo, AuthTls>()
 
   constructor(options: SmtpServiceOptions) {
     this.#options = options
@@ -163,9 +162,17 @@ export class SmtpService {
     this.#stress = this.owner.stress()
   }
 
-  beginAuth(mechanism: string, client: string, tls: AuthTls | undefined): AuthExchange {
+  beginAuth(mechanism: string, client: string, info: TlsInfo | undefined): AuthExchange {
+    const tls = this.#authTls(info)
     const context: AuthContext = { client, successData: false, ...(tls && { tls }) }
     return this.#options.authenticator.begin(mechanism, context)
+  }
+
+  #authTls(info: TlsInfo | undefined): AuthTls | undefined {
+    if (!info) return undefined
+    let tls = this.#tlsByInfo.get(info)
+    if (!tls) this.#tlsByInfo.set(info, (tls = authTls(info.socket)))
+    return tls
   }
 
   observe(event: SmtpEvent, client: string): void {
@@ -216,6 +223,7 @@ export class SmtpService {
     const config = this.#options.config()
     const { authenticator } = this.#options
     const policy = relayPolicy(config)
+    const hasAuth = listener.protocol !== 'lmtp'
     const xclient = cidrs(config.xclientFrom)
     return {
       kind: listener.protocol,
@@ -223,8 +231,10 @@ export class SmtpService {
       banner: config.smtp.banner,
       startTls: listener.tls === 'starttls' && this.#options.tls !== undefined,
       tlsRequired: false,
-      authRequired: false,
-      mechanisms: () => (listener.protocol === 'lmtp' ? [] : authenticator.mechanisms(undefined)),
+      authRequired: listener.protocol === 'submission',
+      // A session hands back the facts that its connection gave it.
+      mechanisms: (tls) => (hasAuth ? authenticator.mechanisms(this.#authTls(tls as TlsInfo | undefined)) : []),
+      tlsMechanisms: hasAuth ? authenticator.mechanisms(ANY_TLS) : [],
       extensions: {
         chunking: true,
         binaryMime: true,
@@ -241,7 +251,7 @@ export class SmtpService {
       mayUse: (account, address) => authenticator.mayUse(account, address),
       tenantOf: (account) => (config.tenantFrom === 'listener' ? listener.name : account),
       decideSender: ({ account }) => this.#decideSender(account),
-      decideRecipient: (facts) => policy.decide(facts),
+      decideRecipient: (facts) => this.#decideRecipient(policy, facts),
     }
   }
 
@@ -251,6 +261,16 @@ export class SmtpService {
       kind: 'refuse',
       rule: 'account-quota',
       reply: { code: ReplyCode.localError, enhanced: Enhanced.temporaryRefusal, text: 'message quota of this hour is used up' },
+    }
+  }
+
+  #decideRecipient(policy: RelayPolicy, facts: RecipientFacts): RelayDecision {
+    const decision = policy.decide(facts)
+    if (decision.kind !== 'accept' || facts.account === '' || this.#options.authenticator.takeRecipient(facts.account)) return decision
+    return {
+      kind: 'refuse',
+      rule: 'account-quota',
+      reply: { code: ReplyCode.localError, enhanced: Enhanced.temporaryRefusal, text: 'recipient quota of this hour is used up' },
     }
   }
 

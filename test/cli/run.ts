@@ -18,8 +18,9 @@ export interface RunOptions {
   readonly onErr?: (text: string) => void
 }
 
-/** Runs `rohrpost …words`; resolves when the command has ended. */
-export async function run(words: readonly string[], options: RunOptions = {}): Promise<Ran> {
+/** Runs `rohrpost …words`; resolves when the command has ended. A string is its standard input. */
+export async function run(words: readonly string[], given: RunOptions | string = {}): Promise<Ran> {
+  const options = typeof given === 'string' ? { input: given } : given
   const out = collector(options.onOut)
   const err = collector(options.onErr)
   const signal = options.signal ?? new AbortController().signal

@@ -87,15 +87,21 @@ test('an address that does not answer is left after its time, and the next one g
   clock.advance(29_000)
   assert.equal(net.sockets.length, 1)
   clock.advance(2000)
-  assert.deepEqual(net.sockets.map(({ target, state }) => [target.address, state]), [
-    ['192.0.2.1', 'destroyed'],
-    ['2001:db8::1', 'open'],
-  ])
+  assert.deepEqual(
+    net.sockets.map(({ target, state }) => [target.address, state]),
+    [
+      ['192.0.2.1', 'destroyed'],
+      ['2001:db8::1', 'open'],
+    ],
+  )
   clock.advance(28_000)
   assert.equal(host.downs.size, 0)
   clock.advance(2000)
   const down = host.downs.get(1)
-  assert.deepEqual([down?.kind, down?.stage, down?.reply.text], ['failed', 'connect', 'cannot connect to localhost[2001:db8::1]:25: timed out'])
+  assert.deepEqual(
+    [down?.kind, down?.stage, down?.reply.text],
+    ['failed', 'connect', 'cannot connect to localhost[2001:db8::1]:25: timed out'],
+  )
 })
 
 test('no more addresses are tried than the limit says', () => {
@@ -123,7 +129,10 @@ test('a source binds to its address of the same family and leaves out addresses 
   core.open(2, siteOf(route), 'both')
   assert.deepEqual(net.last.target, { address: '2001:db8::1', port: 25, localAddress: '2001:db8::9' })
   core.open(3, siteOf(hostsRoute(25, {}, ['2001:db8::1'])), 'four')
-  assert.deepEqual([host.downs.get(3)?.kind, host.downs.get(3)?.reply.text], ['failed', 'source four has no address to reach 2001:db8::1 from'])
+  assert.deepEqual(
+    [host.downs.get(3)?.kind, host.downs.get(3)?.reply.text],
+    ['failed', 'source four has no address to reach 2001:db8::1 from'],
+  )
 })
 
 test('a handshake that takes too long falls back to plain text where that is allowed', () => {
@@ -135,7 +144,10 @@ test('a handshake that takes too long falls back to plain text where that is all
   net.last.say('220 go\r\n')
   assert.deepEqual(net.last.tls, { name: 'localhost', port: 25, policy: 'opportunistic' })
   clock.advance(61_000)
-  assert.deepEqual(net.sockets.map(({ state }) => state), ['destroyed', 'open'])
+  assert.deepEqual(
+    net.sockets.map(({ state }) => state),
+    ['destroyed', 'open'],
+  )
   net.last.events.connected()
   net.last.say('220 mx\r\n')
   net.last.say('250-mx\r\n250 STARTTLS\r\n')

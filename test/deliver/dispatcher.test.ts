@@ -53,7 +53,18 @@ test('messages share a connection, and each outcome names the peer', async (t) =
   assert.deepEqual(outcomes(first), ['delivered 250 2.0.0 kept', 'delivered 250 2.0.0 kept'])
   assert.deepEqual(
     { ...second, results: [] },
-    { id: 2, group: 0, results: [], site: 'site', source: 'default', peer: info.peer, peerDsn: true, tls: '', startedAt: clock.now(), finishedAt: clock.now() },
+    {
+      id: 2,
+      group: 0,
+      results: [],
+      site: 'site',
+      source: 'default',
+      peer: info.peer,
+      peerDsn: true,
+      tls: '',
+      startedAt: clock.now(),
+      finishedAt: clock.now(),
+    },
   )
   assert.equal(sink.connections, 1)
   assert.deepEqual(
@@ -73,7 +84,10 @@ test('messages share a connection, and each outcome names the peer', async (t) =
 test('a grant for a connection that is gone returns', () => {
   const { core, host, clock } = makeCore([{ id: 1, groups: [['b@example.net']] }])
   core.grant(3, grantOf(clock, 1))
-  assert.deepEqual(host.returns.map(({ conn, item, reason }) => [conn, item.id, reason]), [[3, 1, 'unused']])
+  assert.deepEqual(
+    host.returns.map(({ conn, item, reason }) => [conn, item.id, reason]),
+    [[3, 1, 'unused']],
+  )
 })
 
 test('STARTTLS is used when it is offered, without minding the certificate', async (t) => {
@@ -227,10 +241,13 @@ test('LMTP', async (t) => {
   await host.up(1)
   core.grant(1, [{ id: 1, groups: [0, 1], attempt: 1, notAfter: clock.now() }])
   const settlements = await host.settled(2)
-  assert.deepEqual(settlements.map((settlement) => [settlement.group, ...outcomes(settlement)]), [
-    [0, 'delivered 250 2.0.0 kept'],
-    [1, 'delivered 250 2.0.0 kept'],
-  ])
+  assert.deepEqual(
+    settlements.map((settlement) => [settlement.group, ...outcomes(settlement)]),
+    [
+      [0, 'delivered 250 2.0.0 kept'],
+      [1, 'delivered 250 2.0.0 kept'],
+    ],
+  )
 })
 
 test('addresses are tried in order: a dead one, one that refuses the session, one that works', async (t) => {
@@ -289,7 +306,10 @@ test('a large body arrives whole by DATA and by BDAT', async (t) => {
   const body = `Subject: large\r\n\r\n${lines.join('')}`
   const { core, host, reader, clock } = makeCore([{ id: 1, body, large: true, flags: ['dots'], groups: [['b@example.net']] }])
   t.after(() => core.abort())
-  for (const [conn, sink] of [[1, plain], [2, chunking]] as const) {
+  for (const [conn, sink] of [
+    [1, plain],
+    [2, chunking],
+  ] as const) {
     core.open(conn, siteOf(hostsRoute(sink.port)), 'default')
     await host.up(conn)
     core.grant(conn, grantOf(clock, 1))
@@ -316,7 +336,10 @@ test('a body that cannot be read comes back, and the connection ends without a m
   core.grant(1, grantOf(clock, 1))
   const down = await host.down(1)
   assert.deepEqual([down.kind, down.reply.text], ['closed', 'the spool cannot be read: EIO: disk gone'])
-  assert.deepEqual(host.returns.map(({ item, reason }) => [item.id, reason]), [[1, 'error']])
+  assert.deepEqual(
+    host.returns.map(({ item, reason }) => [item.id, reason]),
+    [[1, 'error']],
+  )
   assert.equal(sink.count, 0)
 })
 
@@ -347,7 +370,10 @@ test('abort tells of everything before it returns', async () => {
   core.open(2, siteOf(hostsRoute(sink.port)), 'default')
   await host.up(1)
   core.grant(1, [...grantOf(clock, 1), { id: 2, groups: [0, 1], attempt: 1, notAfter: clock.now() }])
-  assert.deepEqual(core.held().map(({ id, group }) => `${id}/${group}`), ['2/0', '2/1', '1/0'])
+  assert.deepEqual(
+    core.held().map(({ id, group }) => `${id}/${group}`),
+    ['2/0', '2/1', '1/0'],
+  )
   await host.until('the second envelope is out', () => host.pulls.get(1) !== undefined)
   core.abort()
   assert.equal(core.connections, 0)

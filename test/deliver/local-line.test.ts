@@ -34,10 +34,13 @@ test('discard drops nothing that was granted too late or is gone', async () => {
   const { core, host, clock } = makeCore([{ id: 1, groups: [['b@example.net']] }])
   core.open(1, siteOf({ kind: 'discard' }), 'default')
   core.grant(1, [...grantOf(clock, 9), { id: 1, groups: [0], attempt: 1, notAfter: clock.now() - 1 }])
-  assert.deepEqual(host.returns.map(({ item, reason }) => [item.id, reason]), [
-    [9, 'error'],
-    [1, 'unused'],
-  ])
+  assert.deepEqual(
+    host.returns.map(({ item, reason }) => [item.id, reason]),
+    [
+      [9, 'error'],
+      [1, 'unused'],
+    ],
+  )
   core.abort()
 })
 
@@ -76,14 +79,23 @@ test('a Maildir that cannot be written defers', async (t) => {
 
 test('closing a capture waits for the file that is being written', async (t) => {
   const dir = join(tempDir(t), 'box')
-  const { core, host, clock } = makeCore([{ id: 1, groups: [['b@example.net']] }, { id: 2, groups: [['b@example.net']] }])
+  const { core, host, clock } = makeCore([
+    { id: 1, groups: [['b@example.net']] },
+    { id: 2, groups: [['b@example.net']] },
+  ])
   core.open(1, siteOf({ kind: 'capture', dir }), 'default')
   core.grant(1, grantOf(clock, 1, 2))
   core.close(1)
   assert.equal(host.downs.has(1), false)
   await host.down(1)
-  assert.deepEqual(host.settlements.map(({ id }) => id), [1])
-  assert.deepEqual(host.returns.map(({ item }) => item.id), [2])
+  assert.deepEqual(
+    host.settlements.map(({ id }) => id),
+    [1],
+  )
+  assert.deepEqual(
+    host.returns.map(({ item }) => item.id),
+    [2],
+  )
   assert.equal(readdirSync(join(dir, 'new')).length, 1)
 })
 

@@ -213,6 +213,20 @@ test('what a deliver thread holds after an owner died stays in flight; what it d
   assert.deepEqual(states, ['inFlight', 'ready', undefined])
 })
 
+test('an announcement counts for one death of its owner only', () => {
+  const b = bench()
+  const id = messageId(1, 1)
+  b.scheduler.announce([row(id)])
+  routeTo(b)
+  up(b)
+  b.scheduler.ownerDown([1])
+  b.scheduler.announce([row(id)])
+  b.scheduler.inFlight(0, [{ id, group: 0 }])
+  b.scheduler.ownerDown([1])
+  b.scheduler.inFlight(0, [])
+  assert.equal(b.scheduler.residentCount, 0)
+})
+
 test('after a restart nothing that deliver threads hold is granted, whichever is heard of first', () => {
   const b = bench({}, 0)
   b.scheduler.announce([row(1), row(2)])

@@ -10,7 +10,7 @@ import { Worker, isMainThread, parentPort } from 'node:worker_threads'
 import { defaultLimits } from '../../../src/config/limits.ts'
 import { DeliverCore } from '../../../src/deliver/dispatcher.ts'
 import { deliverLimits } from '../../../src/deliver/limits.ts'
-import type { DeliverHost, DeliverSite, MessageReader } from '../../../src/deliver/ports.ts'
+import type { ConnectionDown, DeliverHost, DeliverSite, MessageReader } from '../../../src/deliver/ports.ts'
 import { systemClock } from '../../../src/lib/clock.ts'
 import type { SiteLimits } from '../../../src/queue/ports.ts'
 import { QueueClass } from '../../../src/spool/types.ts'
@@ -109,8 +109,8 @@ class Feeder implements DeliverHost {
     })
   }
   returned(): void {}
-  connectionDown(_conn: number, down: { readonly reply: { readonly text: string } }): void {
-    console.log(`connection down: ${down.reply.text}`)
+  connectionDown(_conn: number, down: ConnectionDown): void {
+    if (down.kind !== 'closed') throw new Error(down.reply.text)
   }
   settle(settlements: readonly unknown[]): void {
     this.settledCount += settlements.length

@@ -100,7 +100,7 @@ export class Dialogue {
 
   /** The first whole reply of what has come, to who waits for one (RFC 5321 §4.2.1). */
   #deliver(): void {
-    const match = /^(?:\d{3}-[^\n]*\r?\n)*\d{3}(?: [^\n]*)?\r?\n/.exec(this.#text)
+    const match = /^(?:\d{3}-[^\n]*\n)*\d{3}(?:[ \r][^\n]*)?\n/.exec(this.#text)
     if (!match || !this.#wanted) return
     this.#text = this.#text.slice(match[0].length)
     const lines = match[0].split(/\r?\n/).slice(0, -1)

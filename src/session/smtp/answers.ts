@@ -145,6 +145,12 @@ export const bareLf: Answer = answer(ReplyCode.mailboxUnavailable, Enhanced.bare
 export const nul: Answer = answer(ReplyCode.mailboxUnavailable, Enhanced.media, 'Message contains a NUL octet', 'nul')
 export const tooManyHops: Answer = answer(ReplyCode.transactionFailed, Enhanced.routingLoop, 'Too many hops', 'hops')
 export const headerTooBig: Answer = answer(ReplyCode.storageExceeded, Enhanced.tooBig, 'Header is too large', 'header-size')
+export const headerSyntax: Answer = answer(
+  ReplyCode.transactionFailed,
+  Enhanced.media,
+  'Header has a line that is no field',
+  'header-syntax',
+)
 export const fromMissing: Answer = answer(ReplyCode.transactionFailed, Enhanced.media, 'From header field is missing', 'from-missing')
 export const fromTwice: Answer = answer(ReplyCode.transactionFailed, Enhanced.media, 'More than one From header field', 'from-twice')
 export const fromSyntax: Answer = answer(ReplyCode.transactionFailed, Enhanced.media, 'From header field cannot be read', 'from-syntax')
@@ -190,8 +196,9 @@ export function goodbye(hostname: string): Buffer {
   return encodeReply({ code: ReplyCode.closing, enhanced: Enhanced.ok, text: `${hostname} closing connection` })
 }
 
+/** The reply of every message: composed without the care that foreign text needs. */
 export function queued(id: string): Buffer {
-  return encodeReply({ code: ReplyCode.ok, enhanced: Enhanced.ok, text: `queued as ${id}` })
+  return Buffer.from(`${ReplyCode.ok} ${Enhanced.ok} queued as ${id}\r\n`, 'latin1')
 }
 
 export function chunkOk(octets: number): Buffer {

@@ -31,8 +31,8 @@ export function proceedAuth(c: Conversation, line: CommandLine): void {
 }
 
 function mechanismRefusal(c: Conversation, mechanism: string): Answer | undefined {
-  if (c.config.mechanisms(c.tls !== undefined).includes(mechanism)) return undefined
-  return !c.tls && c.config.mechanisms(true).includes(mechanism) ? Answers.authEncryption : Answers.authMechanism
+  if (c.config.mechanisms(c.tls).includes(mechanism)) return undefined
+  return !c.tls && c.config.tlsMechanisms.includes(mechanism) ? Answers.authEncryption : Answers.authMechanism
 }
 
 /** One line of the client within an exchange. */

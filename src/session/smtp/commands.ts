@@ -44,7 +44,7 @@ const AFTER_HELLO = ANY & ~Phase.connected
 
 const isLmtp = (c: Conversation): boolean => c.config.kind === 'lmtp'
 const isSmtp = (c: Conversation): boolean => c.config.kind !== 'lmtp'
-const hasAuth = (c: Conversation): boolean => c.account === '' && c.config.mechanisms(c.tls !== undefined).length > 0
+const hasAuth = (c: Conversation): boolean => c.account === '' && c.config.mechanisms(c.tls).length > 0
 
 export const COMMANDS: readonly CommandRow[] = [
   { verb: 'EHLO', word: Verb.ehlo, stage: 'hello', phases: ANY, argument: 'required', offered: isSmtp, proceed: proceedEhlo },
@@ -68,8 +68,8 @@ export const COMMANDS: readonly CommandRow[] = [
     phases: AFTER_HELLO,
     argument: 'required',
     // Also where every mechanism needs TLS first, so that the reply can say so.
-    offered: (c) => c.config.mechanisms(true).length > 0 || c.config.mechanisms(false).length > 0,
-    keyword: (c) => (hasAuth(c) ? `AUTH ${c.config.mechanisms(c.tls !== undefined).join(' ')}` : ''),
+    offered: (c) => c.config.tlsMechanisms.length > 0 || c.config.mechanisms(undefined).length > 0,
+    keyword: (c) => (hasAuth(c) ? `AUTH ${c.config.mechanisms(c.tls).join(' ')}` : ''),
     // RFC 4954 §5: whoever announces AUTH takes the parameter, from everybody.
     parameters: Extension.auth,
     check: checkAuth,

@@ -2,7 +2,7 @@
 // One object a listener; replies are composed once for it and kept as long as it lives.
 
 import type { Limits } from '../../config/limits.ts'
-import type { RecipientDecision, RecipientFacts, SenderDecision, SenderFacts } from './ports.ts'
+import type { RecipientDecision, RecipientFacts, SenderDecision, SenderFacts, TlsFacts } from './ports.ts'
 
 export type SmtpKind = 'smtp' | 'submission' | 'lmtp'
 
@@ -54,10 +54,12 @@ export interface SmtpSessionConfig {
   readonly startTls: boolean
   /** MAIL is refused with 530 without TLS (RFC 3207 §4). */
   readonly tlsRequired: boolean
-  /** MAIL is refused with 530 before AUTH (RFC 4954 §6, RFC 6409 §4.3). */
+  /** MAIL is refused with 530 before AUTH (RFC 4954 §6, RFC 6409 §4.3), except from addresses that may relay without it. */
   readonly authRequired: boolean
-  /** SASL mechanisms offered with and without TLS, in upper case. */
-  mechanisms(tls: boolean): readonly string[]
+  /** SASL mechanisms offered to a connection with this TLS layer, or none, in upper case. */
+  mechanisms(tls: TlsFacts | undefined): readonly string[]
+  /** All that some connection with TLS may be offered: who asks for one of them without it is told so. */
+  readonly tlsMechanisms: readonly string[]
   readonly extensions: SmtpExtensions
   /** What becomes of bare LF in content; bare CR is always refused. */
   readonly bareLf: 'normalize' | 'refuse'

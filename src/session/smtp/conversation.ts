@@ -81,9 +81,6 @@ export class Transaction {
     // The old list went to the spool.
     if (this.recipients.length > 0) this.recipients = []
     this.accepted = 0
-    this.priority = 0
-    this.deliverBy = 0
-    this.releaseAt = 0
   }
 
   /** A recipient named twice gets one copy, but each RCPT counts as answered. */

@@ -32,12 +32,14 @@ export class HeaderScan {
   #lines = 0
   #received = 0
   #headless = false
+  #malformed = false
 
   start(): void {
     this.#state = State.lineStart
     this.#lines = 0
     this.#received = 0
     this.#headless = false
+    this.#malformed = false
   }
 
   /** Number of Received fields so far (RFC 5321 §6.3). */
@@ -57,6 +59,11 @@ export class HeaderScan {
   /** The message begins with a line that is neither a field nor empty: it has no header at all. */
   get headless(): boolean {
     return this.#headless
+  }
+
+  /** The header ended in a line that is neither a field nor empty. */
+  get malformed(): boolean {
+    return this.#malformed
   }
 
   /** Reads on; returns the position behind the header when it ends in this range, else `end`. */
@@ -89,7 +96,7 @@ export class HeaderScan {
     if (c === LF) return this.#end(at + 1)
     if (c === SP || c === TAB) {
       // A continuation needs a field before it.
-      if (this.#lines === 0) return this.#malformed(at)
+      if (this.#lines === 0) return this.#noField(at)
       this.#state = State.rest
       return at + 1
     }
@@ -106,11 +113,11 @@ export class HeaderScan {
       const c = buf[at] as number
       if (c === COLON || c === SP || c === TAB) {
         this.#nameLength = length
-        if (length === 0) return this.#malformed(at)
+        if (length === 0) return this.#noField(at)
         this.#state = State.nameEnd
         return at
       }
-      if (c < 0x21 || c === 0x7f || length > NAME_OCTETS_MAX) return this.#malformed(at)
+      if (c < 0x21 || c === 0x7f || length > NAME_OCTETS_MAX) return this.#noField(at)
       if (this.#matches && (c | 0x20) !== RECEIVED[length]) this.#matches = false
       length++
     }
@@ -120,7 +127,7 @@ export class HeaderScan {
 
   #nameEnd(c: number, at: number): number {
     if (c === SP || c === TAB) return at + 1
-    if (c !== COLON) return this.#malformed(at)
+    if (c !== COLON) return this.#noField(at)
     if (this.#matches && this.#nameLength === RECEIVED.length) this.#received++
     this.#state = State.rest
     return at + 1
@@ -135,7 +142,7 @@ export class HeaderScan {
   }
 
   #emptyLine(c: number, at: number): number {
-    return c === LF ? this.#end(at + 1) : this.#malformed(at)
+    return c === LF ? this.#end(at + 1) : this.#noField(at)
   }
 
   #end(at: number): number {
@@ -143,7 +150,8 @@ export class HeaderScan {
     return at
   }
 
-  #malformed(at: number): number {
+  #noField(at: number): number {
+    this.#malformed = true
     if (this.#lines === 0) this.#headless = true
     return this.#end(at)
   }

@@ -18,7 +18,7 @@ export function checkMail(c: Conversation): Answer | undefined {
   const { config } = c
   if (c.inTransaction) return Answers.inTransaction
   if (config.tlsRequired && !c.tls) return Answers.tlsFirst
-  if (config.authRequired && c.account === '') return Answers.authFirst
+  if (config.authRequired && !c.mayRelay) return Answers.authFirst
   const error = c.host.admission?.()
   return error && Answers.answerOfSpool(error)
 }

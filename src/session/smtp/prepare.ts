@@ -16,7 +16,7 @@ export function prepare(config: SmtpSessionConfig): Prepared {
 }
 
 function compose(config: SmtpSessionConfig): Prepared {
-  const hellos: (Buffer | undefined)[] = []
+  const hellos = new Map<string, Buffer>()
   // A moving date stands in FUTURERELEASE, so that reply cannot be kept.
   const keep = config.kind !== 'submission' || config.extensions.futureReleaseSeconds === 0
   let parameters = -1
@@ -31,8 +31,10 @@ function compose(config: SmtpSessionConfig): Prepared {
       ),
     hello: (c) => {
       if (!keep) return Answers.hello(helloLines(c))
-      const state = (c.tls ? 1 : 0) | (c.account === '' ? 0 : 2) | (mayXclient(c) ? 4 : 0)
-      return (hellos[state] ??= Answers.hello(helloLines(c)))
+      const state = `${c.tls ? 1 : 0}${c.account === '' ? c.config.mechanisms(c.tls).join() : ''}${mayXclient(c) ? 4 : 0}`
+      let reply = hellos.get(state)
+      if (!reply) hellos.set(state, (reply = Answers.hello(helloLines(c))))
+      return reply
     },
     parameters: (c) => (parameters < 0 ? (parameters = parameterBits(c)) : parameters),
   }

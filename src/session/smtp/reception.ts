@@ -138,6 +138,8 @@ export class Reception implements ContentSink {
   }
 
   #originate(origin: Origin): void {
+    // Behind such a line one reader goes on with fields and another does not: no place to hide a second From.
+    if (this.#scan.malformed && origin.account !== '') return this.refuse(Answers.headerSyntax)
     const verdict = originate(this.#held, 0, this.#heldLength, origin)
     if (verdict.kind === 'refuse') return this.refuse(verdict.answer)
     this.#writeText(verdict.add)

@@ -49,9 +49,14 @@ export class SmtpSession {
     return Math.min(due, c.inTransaction ? c.transaction.startedAt + transactionMsMax : c.startedAt + sessionMsMax)
   }
 
-  /** Whether the next line is an AUTH response, to be blanked in traces. `ingest` stops where this changes. */
+  /** Whether the next line is an AUTH response, to be blanked in traces. */
   get secretInput(): boolean {
     return this.#c.mode === 'auth'
+  }
+
+  /** Whether the next bytes are message content, to be counted only in traces. */
+  get bodyInput(): boolean {
+    return this.#c.mode === 'data' || this.#c.mode === 'chunk'
   }
 
   /** The greeting; after the handshake where TLS comes first. */
@@ -62,15 +67,15 @@ export class SmtpSession {
 
   /**
    * Consumes bytes and returns the position up to which it did. Less than `end` means that it waits for an answer, or,
-   * when it got any further, that the same bytes are to be fed again at once because `secretInput` has changed.
+   * when it got any further, that the rest is to be fed again at once: `secretInput` or `bodyInput` has changed.
    */
   ingest(buf: Buffer, start: number, end: number, now: number): number {
     const c = this.#c
     c.now = now
     this.#ingesting = true
-    const secret = this.secretInput
+    const { mode } = c
     let at = start
-    while (at < end && c.waiting === 'nobody' && !c.closed && this.secretInput === secret) at = this.#step(buf, at, end)
+    while (at < end && c.waiting === 'nobody' && !c.closed && c.mode === mode) at = this.#step(buf, at, end)
     this.#ingesting = false
     this.#lines.release()
     c.line.release()

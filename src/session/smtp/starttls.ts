@@ -18,7 +18,7 @@ export function proceedStartTls(c: Conversation): void {
 
 /** §4.2: the session is as new; what the client said before, EHLO and AUTH included, is forgotten. */
 export function tlsEstablished(c: Conversation, tls: TlsFacts): void {
-  c.tls = { protocol: tls.protocol, cipher: tls.cipher }
+  c.tls = tls
   c.waiting = 'nobody'
   c.startOver()
 }

@@ -223,7 +223,7 @@ function codeAt(buf: Buffer, at: number, end: number): number {
   const a = (buf[at] as number) - 0x30
   const b = (buf[at + 1] as number) - 0x30
   const c = (buf[at + 2] as number) - 0x30
-  return a >= 2 && a <= 5 && b >= 0 && b <= 5 && c >= 0 && c <= 9 ? a * 100 + b * 10 + c : 0
+  return a >= 2 && a <= 5 && b >= 0 && b <= 9 && c >= 0 && c <= 9 ? a * 100 + b * 10 + c : 0
 }
 
 /** Position behind `class.subject.detail` at `at`, or `at` when there is none of the code's class (RFC 3463 §2). */

@@ -180,7 +180,7 @@ async function checkEvents(world: CrashWorld, bench: Bench, model: Model, groups
   }
 }
 
-const SEEDS = 400
+const SEEDS = 60
 
 describe('power cuts', () => {
   for (let seed = 1; seed <= SEEDS; seed++) {

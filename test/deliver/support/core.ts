@@ -123,7 +123,11 @@ export function makeCore(messages: readonly TestMessage[] = [], options: Partial
   return { core, host, reader, clock }
 }
 
-export function hostsRoute(port: number, route: Partial<HostsDestination> = {}, addresses: readonly string[] = ['127.0.0.1']): HostsDestination {
+export function hostsRoute(
+  port: number,
+  route: Partial<HostsDestination> = {},
+  addresses: readonly string[] = ['127.0.0.1'],
+): HostsDestination {
   const hosts = [{ name: 'localhost', port, addresses, preference: 0 }]
   return { kind: 'hosts', protocol: 'smtp', hosts, tls: 'opportunistic', fromMx: false, ...route }
 }

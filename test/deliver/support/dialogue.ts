@@ -151,7 +151,9 @@ export class Harness implements ClientHost {
   }
 
   opened(session: SessionInfo): void {
-    this.#reports.push(`up${session.tls ? ` ${session.tls.protocol}` : ''}${session.tlsFallback === '' ? '' : ` fallback: ${session.tlsFallback}`}`)
+    this.#reports.push(
+      `up${session.tls ? ` ${session.tls.protocol}` : ''}${session.tlsFallback === '' ? '' : ` fallback: ${session.tlsFallback}`}`,
+    )
   }
 
   ended(end: SessionEnd): void {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { X509Certificate, createHash } from 'node:crypto'
+import { createHash, type X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, connect as connectPlain, type AddressInfo, type Server, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'

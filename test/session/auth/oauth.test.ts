@@ -123,9 +123,11 @@ test('tricks with the header are refused', async (t) => {
 })
 
 test('a token without a key id is taken when only one key fits', async (t) => {
-  const { check, claims, issuer } = await bench(t, 'jwks')
+  const { check, claims, issuer, clock } = await bench(t, 'jwks')
   assert.deepEqual(await check(token(rsa, claims(), { kid: undefined })), VALID)
   issuer.json = { keys: [jwk(rsa), jwk({ ...rsa, kid: 'other' })] }
+  clock.advance(600_000)
+  assert.deepEqual(await check(token(rsa, claims(), { kid: undefined })), INVALID)
 })
 
 test('a new key is fetched when a token names it, but invented names are not requests', async (t) => {

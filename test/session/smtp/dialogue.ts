@@ -81,7 +81,10 @@ function unescaped(text: string): Buffer {
   const octets = Buffer.from(text, 'utf8').toString('latin1')
   const plain = octets.replace(/\\(?:x([0-9a-fA-F]{2})|([rnt0\\]))|\\\*(\d+)\{([^}]*)\}/g, (_, hex, letter, times, repeated) => {
     if (hex !== undefined) return String.fromCharCode(Number.parseInt(hex as string, 16))
-    if (times !== undefined) return unescaped(repeated as string).toString('latin1').repeat(Number(times))
+    if (times !== undefined)
+      return unescaped(repeated as string)
+        .toString('latin1')
+        .repeat(Number(times))
     return { r: '\r', n: '\n', t: '\t', '0': '\0', '\\': '\\' }[letter as string] as string
   })
   return Buffer.from(plain, 'latin1')
@@ -175,7 +178,8 @@ class Recorder {
     const host = this.#host
     const lines: string[] = []
     for (const line of host.said().split('\r\n').slice(0, -1)) lines.push(`S: ${escaped(line)}`)
-    for (const { mechanism, response } of host.authCalls.slice(this.#authTaken)) lines.push(`S! auth ${mechanism} ${shortened(response ?? '-')}`)
+    for (const { mechanism, response } of host.authCalls.slice(this.#authTaken))
+      lines.push(`S! auth ${mechanism} ${shortened(response ?? '-')}`)
     this.#authTaken = host.authCalls.length
     for (const { facts } of host.asked.slice(this.#askedTaken)) lines.push(`S! recipient ${facts.recipient} from ${facts.sender}`)
     this.#askedTaken = host.asked.length
@@ -217,7 +221,9 @@ function messageLines({ envelope, recipients, body }: StoredMessage): string[] {
   const { id, sender, flags, acceptedAt, bytes, ...rest } = envelope
   if (bytes !== body.length) throw new Error(`envelope.bytes is ${bytes}, the body has ${body.length}`)
   const facts = Object.entries(rest).filter(([, value]) => value !== '' && value !== 0)
-  const times = facts.map(([name, value]) => `${name}=${name === 'releaseAt' || name === 'deliverBy' ? `+${Number(value) - acceptedAt}` : value}`)
+  const times = facts.map(
+    ([name, value]) => `${name}=${name === 'releaseAt' || name === 'deliverBy' ? `+${Number(value) - acceptedAt}` : value}`,
+  )
   return [
     `M: ${idToText(id)} from=<${escaped(sender)}> flags=${names(flags, EnvelopeFlag)} ${times.join(' ')}`.trimEnd(),
     ...recipients.map(({ address, domain, notify, orcpt }) =>

@@ -266,6 +266,7 @@ export function testConfig(settings: TestSettings = {}): SmtpSessionConfig {
     tlsRequired: settings.tlsRequired ?? false,
     authRequired: settings.authRequired ?? false,
     mechanisms: (tls) => (tls ? (settings.mechanisms ?? []) : (settings.plainMechanisms ?? [])),
+    tlsMechanisms: settings.mechanisms ?? [],
     extensions: { ...ALL_EXTENSIONS, ...settings.extensions },
     bareLf: settings.bareLf ?? 'normalize',
     limits: { ...defaultLimits, idleCommandsMax: 100, ...settings.limits },

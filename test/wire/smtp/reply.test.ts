@@ -76,7 +76,8 @@ const TABLE: readonly Row[] = [
   { wire: '2500 OK\r\n', replies: [/not an SMTP reply/] },
   { wire: '150 x\r\n', replies: [/not an SMTP reply/] },
   { wire: '650 x\r\n', replies: [/not an SMTP reply/] },
-  { wire: '260 x\r\n', replies: [/not an SMTP reply/] },
+  // Outside of the RFC's 0 to 5, but in use.
+  { wire: '571 x\r\n', replies: [{ code: 571, enhanced: '', text: 'x' }] },
   { wire: '25a x\r\n', replies: [/not an SMTP reply/] },
   { wire: '250:x\r\n', replies: [/not an SMTP reply/] },
   { wire: 'HTTP/1.1 400 Bad Request\r\n', replies: [/not an SMTP reply: HTTP\/1.1 400/] },

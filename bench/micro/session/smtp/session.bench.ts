@@ -64,6 +64,7 @@ function config(): SmtpSessionConfig {
     tlsRequired: false,
     authRequired: false,
     mechanisms: () => [],
+    tlsMechanisms: [],
     extensions: {
       chunking: true,
       binaryMime: true,
