@@ -43,4 +43,9 @@ async function main(): Promise<void> {
   say(`json: ${options.json}`)
 }
 
-await main()
+try {
+  await main()
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n`)
+  process.exit(1)
+}

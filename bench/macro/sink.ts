@@ -62,18 +62,22 @@ export class Sink {
     for (const cell of Object.values(SinkCell)) Atomics.store(this.#cells, cell, 0)
   }
 
-  /** Resolves with the moment (ms since 1970) at which the count reached `target` since the last reset. */
-  reaches(target: number, ms: number): Promise<number> {
+  /**
+   * Resolves with the moment (ms since 1970) at which the count reached `target` since the last reset. Rejects when
+   * nothing has arrived for `stallMs`.
+   */
+  reaches(target: number, stallMs: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => done(() => reject(new Error(`the sink has ${this.messages} of ${target} messages after ${ms} ms`))),
-        ms,
-      )
+      let before = this.messages
+      const timer = setInterval(() => {
+        if (this.messages === before) done(() => reject(new Error(`the sink has ${before} of ${target} messages and gets no more`)))
+        before = this.messages
+      }, stallMs)
       const listen = (news: SinkNews): void => {
         if (news.kind === 'reached' && news.count === target) done(() => resolve(news.at))
       }
       const done = (settle: () => void): void => {
-        clearTimeout(timer)
+        clearInterval(timer)
         this.#worker.off('message', listen)
         settle()
       }

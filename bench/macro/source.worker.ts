@@ -28,8 +28,13 @@ let open = 0
 let next = 0
 const problems = new Map<string, number>()
 
+/** After so many problems the rest is not worth sending. */
+const PROBLEMS_MAX = 50
+let failures = 0
+
 function fail(what: string): void {
   problems.set(what, (problems.get(what) ?? 0) + 1)
+  if (++failures >= PROBLEMS_MAX) Atomics.store(left, 0, 0)
 }
 
 /** Takes one of the messages that are left to send; false when there is none. */
@@ -67,7 +72,7 @@ class Connection {
   #closed(): void {
     open--
     if (this.#step !== Step.quit && this.#step !== Step.banner) fail('connection lost')
-    if (Atomics.load(left, 0) > 0 && problems.size < 8) void new Connection()
+    if (Atomics.load(left, 0) > 0) void new Connection()
     else if (open === 0) finish()
   }
 

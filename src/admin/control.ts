@@ -57,8 +57,11 @@ class SocketCaller implements Caller {
   drained(): Promise<void> {
     if (this.gone || !this.#socket.writableNeedDrain) return Promise.resolve()
     return new Promise((resolve) => {
-      this.#socket.once('drain', resolve)
-      this.#socket.once('close', resolve)
+      const done = (): void => {
+        this.#socket.off('drain', done).off('close', done)
+        resolve()
+      }
+      this.#socket.on('drain', done).on('close', done)
     })
   }
 

@@ -2,6 +2,7 @@
 
 import { systemClock } from '../lib/clock.ts'
 import { prometheusText, type MetricsMemory } from '../lib/metrics.ts'
+import { EventTail } from '../spool/events.ts'
 import { idFromText, idToText, shardOf } from '../spool/ids.ts'
 import { SpoolReader } from '../spool/reader.ts'
 import type { Group } from '../spool/types.ts'
@@ -171,7 +172,6 @@ class QueueVerbs {
     const id = idOf(args)
     const reader = await this.reader()
     reader.refresh()
-    const { EventTail } = await import('../spool/events.ts')
     const events = await EventTail.open(this.#context.dataDir)
     const history = await events.historyOf(idToText(id))
     const groups = [...reader.groupsOf(id)]

@@ -113,11 +113,6 @@ export function path(baseDir: string): Field<string> {
   return field('a path', (value) => (isLine(value, 4096) ? resolve(baseDir, value) : undefined))
 }
 
-/** A host's or domain's name in A-labels and lower case. */
-export const domainName: Field<string> = field("a name such as 'mx.example.org'", (value) =>
-  typeof value === 'string' ? asciiName(value) : undefined,
-)
-
 /** A name that EHLO may carry: letters, digits and hyphens (RFC 5321 §2.3.5). */
 export const hostName: Field<string> = field("a name such as 'mx.example.org'", (value) => {
   const name = typeof value === 'string' ? asciiName(value) : undefined

@@ -14,8 +14,6 @@ export interface Limits {
   readonly authLineBytesMax: number
   /** RFC 5321 §4.5.3.1.3 gives a path 256; RFC 6531 addresses are counted in UTF-8. */
   readonly pathBytesMax: number
-  /** RFC 5321 §4.5.3.1.1. */
-  readonly localPartBytesMax: number
   /** RFC 5321 §4.5.3.1.2. */
   readonly domainBytesMax: number
   /** RFC 5321 §4.5.3.1.8 asks for at least 100; set by smtp.recipientsMax. */
@@ -39,14 +37,14 @@ export interface Limits {
   readonly transactionMsMax: number
   /** A connection is ended with 421 between transactions after this. */
   readonly sessionMsMax: number
-  /** A client that does not read its replies is dropped after this. */
-  readonly writeTimeoutMs: number
   /** From accept or STARTTLS to a finished handshake. */
   readonly tlsHandshakeTimeoutMs: number
   /** From accept to a whole PROXY header; it is the first thing a proxy sends. */
   readonly proxyHeaderTimeoutMs: number
   /** Refused commands and recipients on one connection before 421 4.7.0; guessing addresses shall cost connections. */
   readonly errorsPerConnectionMax: number
+  /** Commands on one connection that bring no message nearer, such as NOOP and RSET, before 421 4.7.0. */
+  readonly idleCommandsMax: number
   /** Failed AUTH on one connection before 421 (RFC 4954 §4 allows to drop after several). */
   readonly authFailuresPerConnectionMax: number
 
@@ -56,8 +54,6 @@ export interface Limits {
   readonly connectionsMax: number
   /** Connections of one client address (IPv6: /64) in one net thread. */
   readonly connectionsPerClientMax: number
-  /** Pending connections that the kernel keeps a listener. */
-  readonly listenBacklog: number
   /** Reply bytes queued for a client that does not read, before reading from it stops. */
   readonly replyBacklogBytes: number
   /** Body bytes received but not yet handed to the disk, before reading from the client stops. */
@@ -65,14 +61,10 @@ export interface Limits {
 
   // Spool.
 
-  /** Bodies up to this stand in LMDB: at 4 KB inline and segment cost the same, at 100 KB a segment costs a quarter. */
-  readonly inlineBodyBytesMax: number
   /** A segment file is closed at this size; a body larger than it has one of its own. */
   readonly segmentBytes: number
   /** Shards of a new data directory. Fixed when it is made. */
   readonly shards: number
-  /** Recipients of one group record, so that no record grows without bound. */
-  readonly recipientsPerGroupMax: number
   /** A settlement is committed within this, even when nothing else is. */
   readonly settleDelayMs: number
   /** Below this much free space, reusable pages included, messages get 452 4.3.1. */
@@ -142,7 +134,6 @@ export const defaultLimits: Limits = Object.freeze({
   commandLineBytesMax: 2 * KB,
   authLineBytesMax: 12 * KB,
   pathBytesMax: 256,
-  localPartBytesMax: 64,
   domainBytesMax: 255,
   recipientsMax: 1000,
   messageBytesMax: 50 * MB,
@@ -154,22 +145,19 @@ export const defaultLimits: Limits = Object.freeze({
   dataTimeoutMs: 5 * MINUTE,
   transactionMsMax: 30 * MINUTE,
   sessionMsMax: 4 * HOUR,
-  writeTimeoutMs: 1 * MINUTE,
   tlsHandshakeTimeoutMs: 30 * SECOND,
   proxyHeaderTimeoutMs: 5 * SECOND,
   errorsPerConnectionMax: 20,
+  idleCommandsMax: 100,
   authFailuresPerConnectionMax: 3,
 
   connectionsMax: 10_000,
   connectionsPerClientMax: 500,
-  listenBacklog: 1024,
   replyBacklogBytes: 64 * KB,
   intakeBacklogBytes: 1 * MB,
 
-  inlineBodyBytesMax: 16 * KB,
   segmentBytes: 64 * MB,
   shards: 4,
-  recipientsPerGroupMax: 1000,
   settleDelayMs: 20,
   minFreeBytes: 256 * MB,
   eventSegmentBytes: 64 * MB,
@@ -220,9 +208,9 @@ export const tunableLimits: Readonly<Partial<Record<keyof Limits, TunableLimit>>
   dataTimeoutMs: ms(SECOND, HOUR),
   transactionMsMax: ms(SECOND, 24 * HOUR),
   sessionMsMax: ms(SECOND, 7 * 24 * HOUR),
-  writeTimeoutMs: ms(SECOND, HOUR),
   tlsHandshakeTimeoutMs: ms(SECOND, HOUR),
   errorsPerConnectionMax: count(1, 1e6),
+  idleCommandsMax: count(1, 1e6),
   authFailuresPerConnectionMax: count(1, 1000),
   connectionsMax: count(1, 1_000_000),
   connectionsPerClientMax: count(1, 1_000_000),
@@ -251,14 +239,10 @@ const RELATIONS: readonly { readonly holds: (l: Limits) => boolean; readonly tex
   { holds: (l) => l.pathBytesMax < l.commandLineBytesMax, text: 'a path fits in a command line' },
   { holds: (l) => l.recipientsMax >= 100, text: 'recipientsMax is at least 100 (RFC 5321 §4.5.3.1.8)' },
   { holds: (l) => l.messageBytesMax >= 64 * KB, text: 'messageBytesMax is at least 64 KiB (RFC 5321 §4.5.3.1.7)' },
-  { holds: (l) => l.headerBytesMax <= l.messageBytesMax, text: 'headerBytesMax is at most smtp.maxMessageBytes' },
   { holds: (l) => l.hopsMax >= 100, text: 'hopsMax is at least 100 (RFC 5321 §6.3)' },
   { holds: (l) => l.commandTimeoutMs <= l.sessionMsMax, text: 'commandTimeoutMs is at most sessionMsMax' },
   { holds: (l) => l.dataTimeoutMs <= l.transactionMsMax, text: 'dataTimeoutMs is at most transactionMsMax' },
   { holds: (l) => l.transactionMsMax <= l.sessionMsMax, text: 'transactionMsMax is at most sessionMsMax' },
-  { holds: (l) => l.inlineBodyBytesMax < l.intakeBacklogBytes, text: 'an inline body fits in the intake backlog' },
-  { holds: (l) => l.inlineBodyBytesMax < l.segmentBytes, text: 'an inline body is smaller than a segment' },
-  { holds: (l) => l.recipientsPerTransactionMax <= l.recipientsPerGroupMax, text: 'a transaction is at most a group' },
   { holds: (l) => l.settleDelayMs < l.grantSlotMs, text: 'settleDelayMs is less than grantSlotMs' },
   { holds: (l) => l.replyTextBytes <= l.replyLineBytesMax * l.replyLinesMax, text: 'the reply text kept is at most a reply' },
   { holds: (l) => l.finalDotTimeoutMs >= l.dataBlockTimeoutMs, text: 'finalDotTimeoutMs is at least dataBlockTimeoutMs' },

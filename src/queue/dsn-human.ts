@@ -82,5 +82,5 @@ function paragraph(text: string): string {
 }
 
 function indented(text: string): string {
-  return wrap(`${INDENT}${text}`, INDENT, WIDTH).join('\r\n')
+  return INDENT + wrap(text, INDENT, WIDTH - INDENT.length).join('\r\n')
 }

@@ -74,13 +74,15 @@ export function field(name: string, value: string): string {
 
 /** Text in lines of at most `width` characters where words allow it; every line but the first begins with `indent`. */
 export function wrap(text: string, indent: string, width: number): string[] {
+  const [first = '', ...words] = text.split(' ').flatMap(pieces)
   const lines: string[] = []
-  let line = ''
-  for (const word of text.split(' ').flatMap(pieces)) {
-    if (line !== '' && line.length + 1 + word.length > width) {
+  let line = first
+  for (const word of words) {
+    // No line of nothing but spaces (RFC 5322 §3.2.2).
+    if (word !== '' && line.trim() !== '' && line.length + 1 + word.length > width) {
       lines.push(line)
       line = `${indent}${word}`
-    } else line = line === '' ? word : `${line} ${word}`
+    } else line = `${line} ${word}`
   }
   lines.push(line)
   return lines

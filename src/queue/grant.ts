@@ -6,7 +6,7 @@
 import type { MessageId } from '../spool/types.ts'
 import { close, idle, noLongerIdle, openFor, succeeded, takesWork } from './connect.ts'
 import type { Connection, Path, SiteState } from './model.ts'
-import { detach, expire, isInFlight, makeDue, schedule, takeOff } from './place.ts'
+import { detach, expire, isInFlight, makeDue, place, schedule, takeOff } from './place.ts'
 import type { GrantItem, ReturnedItem, ReturnReason } from './ports.ts'
 import type { Choice, ReadyQueue } from './ready.ts'
 import { NONE } from './rows.ts'
@@ -168,9 +168,11 @@ function giveBackGroup<R>(q: QueueState<R>, number: number, id: MessageId, group
   const holder = q.connections.get(q.rows.prev[row] as number)
   // Of an earlier scheduler's connections only the thread is known.
   if (holder && holder.number !== number && holder.path) return
+  const facts = q.announced.get(row)
   detach(q, row)
-  if (reason === 'unused') makeDue(q, row, true)
-  else postpone(q, row, q.settings.errorDelayMs)
+  if (facts?.held) place(q, row, facts)
+  else if (reason === 'error') postpone(q, row, q.settings.errorDelayMs)
+  else makeDue(q, row, true)
 }
 
 /** A detached row is due again after `delayMs`. */

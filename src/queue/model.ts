@@ -4,6 +4,7 @@
 //   row --domain--> Domain --site--> SiteState --(pool)--> ReadyQueue
 //                                        \--(source)--> Path --> Connection
 
+import { assert } from '../lib/assert.ts'
 import type { QueueClass } from '../spool/types.ts'
 import type { Timed } from './agenda.ts'
 import type { ConnectionEnd, Rate, Reply, Site, SchedulerSettings, Source, SourcePool, TenantSettings } from './ports.ts'
@@ -25,7 +26,7 @@ export class Tenant {
   constructor(name: string, number: number, settings: TenantSettings) {
     this.name = name
     this.number = number
-    this.settings = settings
+    this.settings = checked(settings)
     this.#window = windowFor(undefined, settings.messageRate)
   }
 
@@ -47,10 +48,16 @@ export class Tenant {
   }
 
   configure(settings: SchedulerSettings): void {
-    this.settings = settings.tenant(this.name)
+    this.settings = checked(settings.tenant(this.name))
     this.#window = windowFor(this.#window, this.settings.messageRate)
     this.#pools = []
   }
+}
+
+/** A weight of 0 would let the rounds go on for ever. */
+function checked(settings: TenantSettings): TenantSettings {
+  assert(settings.weight >= 0.01 && settings.weight <= 100, 'a weight is 0.01 to 100')
+  return settings
 }
 
 /** The pool of that name; the first one when there is none, so that no message is stuck for a name. */

@@ -20,7 +20,7 @@ export function addRow<R>(q: QueueState<R>, facts: QueueRow): number {
   const domain = q.domains.named(facts.domain)
   const tenant = q.tenants.named(facts.tenant)
   if (domain.rows++ === 0) q.idleDomains.delete(domain)
-  tenant.rows++
+  if (tenant.rows++ === 0) q.planJanitor()
   domain.counts[RowState.free] = (domain.counts[RowState.free] as number) + 1
   q.rows.domain[row] = domain.number
   q.rows.tenant[row] = tenant.number
@@ -125,7 +125,7 @@ export function takeOff<R>(q: QueueState<R>, row: number, conn: Connection<R>): 
 
 /** A row in flight is no longer its connection's. */
 function land<R>(q: QueueState<R>, row: number): void {
-  if (q.rows.state[row] === RowState.orphaned) q.reannounced.delete(row)
+  if (q.announced.size > 0) q.announced.delete(row)
   const conn = q.connections.get(q.rows.prev[row] as number)
   if (!conn) return
   conn.inFlight--

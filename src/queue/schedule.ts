@@ -63,7 +63,7 @@ export class Scheduler<Route = unknown> {
 
   /**
    * Groups that an owner has committed, or whose due time, hold or route was changed by an operator. Known ones are
-   * updated, those in flight or about to leave are not touched. Ready rows keep the order they are announced in, so a
+   * updated, those in flight when they come back unsettled, those about to leave not at all. Ready rows keep the order they are announced in, so a
    * rescan goes by due time.
    */
   announce(rows: readonly QueueRow[]): void {
@@ -153,8 +153,11 @@ export class Scheduler<Route = unknown> {
     const lost = new Set(shards)
     this.#eachRow((row) => {
       if (!lost.has(shardOf(q.rows.id[row] as MessageId))) return
-      if (isInFlight(q, row)) setState(q, row, RowState.orphaned)
-      else forget(q, row)
+      if (isInFlight(q, row)) {
+        // What the dead owner said may be outdated.
+        q.announced.delete(row)
+        setState(q, row, RowState.orphaned)
+      } else forget(q, row)
     })
     this.#leave()
   }
@@ -268,10 +271,9 @@ export class Scheduler<Route = unknown> {
       this.#insert(facts)
       return
     }
-    const state = q.rows.state[row]
-    if (state === RowState.inFlight || state === RowState.leaving) return
-    if (state === RowState.orphaned) {
-      q.reannounced.set(row, facts)
+    if (q.rows.state[row] === RowState.leaving) return
+    if (isInFlight(q, row)) {
+      q.announced.set(row, facts)
       return
     }
     detach(q, row)
@@ -326,7 +328,6 @@ export class Scheduler<Route = unknown> {
     }
     const state = q.rows.state[row]
     if (state === RowState.orphaned) {
-      q.reannounced.delete(row)
       setState(q, row, RowState.inFlight)
     } else if (state !== RowState.inFlight && state !== RowState.leaving) {
       detach(q, row)
@@ -338,11 +339,11 @@ export class Scheduler<Route = unknown> {
   #bringBack(row: number): void {
     const q = this.#q
     const orphaned = q.rows.state[row] === RowState.orphaned
-    const facts = q.reannounced.get(row)
+    const facts = q.announced.get(row)
     detach(q, row)
-    if (!orphaned) postpone(q, row, q.settings.settleGraceMs)
-    else if (facts) place(q, row, facts)
-    else forget(q, row)
+    if (orphaned && !facts) forget(q, row)
+    else if (facts && (orphaned || facts.held)) place(q, row, facts)
+    else postpone(q, row, q.settings.settleGraceMs)
   }
 
   #threadOf(row: number): number | undefined {

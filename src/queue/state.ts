@@ -86,8 +86,8 @@ export class QueueState<R> {
 
   /** What deliver threads hold of groups that are not announced yet. */
   readonly inherited: Map<MessageId, InheritedGroup[]> = new Map()
-  /** Orphaned rows that their new owner announced again. */
-  readonly reannounced: Map<number, QueueRow> = new Map()
+  /** What owners announced of rows in flight: it holds when such a row comes back unsettled. */
+  readonly announced: Map<number, QueueRow> = new Map()
 
   dirty: SiteState<R>[] = []
   outbox: Outbox = new Outbox()

@@ -1,6 +1,7 @@
 // One commit group: new messages and changes that become durable together. Owner thread.
 //
-// prepare: reads, notifications, bodies and events to the disk -> build: the edits -> (index commit) -> finish or fail.
+// prepare: reads, notifications, bodies to the disk -> build: the edits -> (room in the index) -> log: events to the disk
+// -> (index commit) -> finish or fail.
 // At most one change of a (message, group) is in a commit group, so what `prepare` read is still true at the commit.
 
 import { Batch } from './batch.ts'
@@ -30,6 +31,8 @@ export interface ChangeOp {
   readonly done: (changed: boolean) => void
   /** Id for the notification, 0 until one is needed; the same when the commit is retried. */
   dsnId: MessageId
+  /** Its events are in the log; a retry does not write them again. */
+  logged: boolean
 }
 
 /** Housekeeping: a body that was copied, or a message without groups. `done` says whether it is durable; it is not tried again. */
@@ -91,14 +94,22 @@ export class CommitGroup {
     return this.#accepts.length + this.#plans.length + this.#repairs.length
   }
 
-  /** Brings everything to the disk that must be there before the index says so. */
+  /** Composes notifications and brings bodies to the disk. */
   async prepare(): Promise<void> {
     const { shard } = this.#context
     for (const plan of this.#plans) {
       if (plan.change && plan.change.reports.length > 0) await this.#notify(plan, plan.change)
     }
-    const events = this.#plans.flatMap((plan) => (plan.postponed || !plan.change ? [] : plan.change.events))
-    await Promise.all([this.#hasExtents() ? shard.segments.sync() : undefined, events.length > 0 ? shard.events.write(events) : undefined])
+    if (this.#hasExtents()) await shard.segments.sync()
+  }
+
+  /** Brings the events of the changes to the disk: they are there before the index says so. */
+  async log(): Promise<void> {
+    const plans = this.#plans.filter((plan) => plan.change && !plan.postponed && !plan.op.logged)
+    const events = plans.flatMap((plan) => plan.change?.events ?? [])
+    if (events.length === 0) return
+    await this.#context.shard.events.write(events)
+    for (const plan of plans) plan.op.logged = true
   }
 
   /** The edits. `reserve` adds a new block of ids even when there are enough. */

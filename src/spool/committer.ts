@@ -197,8 +197,11 @@ export class Committer {
     try {
       await group.prepare()
       const batch = group.build(probe)
+      if (batch.edits === 0) return batch
+      await this.#ports.shard.reserve(batch, group.hasNewMail)
+      await group.log()
       this.#flushEvents()
-      if (batch.edits > 0) await this.#ports.shard.commit(batch, group.hasNewMail)
+      await this.#ports.shard.commit(batch)
       return batch
     } catch (error) {
       if (error instanceof Error && isDiskError(error)) return error

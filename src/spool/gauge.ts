@@ -5,6 +5,8 @@ import type { SpoolDisk } from './disk.ts'
 import type { SpoolLog } from './ports.ts'
 
 const POLL_MS = 1000
+/** Room inside the index is room for short messages only: bodies and events need at least this share as real free space. */
+const REAL_SHARE = 0.25
 /** With `minFreeBytes: 0` a disk still counts as full when a commit fails with less than this. */
 const FLOOR_BYTES = 1024 * 1024
 
@@ -24,7 +26,9 @@ export class DiskGauge {
   readonly #ports: GaugePorts
   #timer: Timer | undefined
   #stopped = false
+  /** Reusable bytes included. */
   freeBytes: number = Infinity
+  #realBytes = Infinity
 
   constructor(ports: GaugePorts) {
     this.#ports = ports
@@ -32,12 +36,13 @@ export class DiskGauge {
 
   /** Messages are refused. */
   get full(): boolean {
-    return this.freeBytes < this.#ports.minFreeBytes()
+    const limit = this.#ports.minFreeBytes()
+    return this.freeBytes < limit || this.#realBytes < limit * REAL_SHARE
   }
 
   /** So little is left that a failed write is no surprise. */
   get short(): boolean {
-    return this.freeBytes < Math.max(this.#ports.minFreeBytes(), FLOOR_BYTES)
+    return this.full || this.#realBytes < FLOOR_BYTES
   }
 
   async start(): Promise<void> {
@@ -54,7 +59,8 @@ export class DiskGauge {
     const { disk, directory, log, reusableBytes } = this.#ports
     const was = this.full
     try {
-      this.freeBytes = (await disk.freeBytes(directory)) + reusableBytes()
+      this.#realBytes = await disk.freeBytes(directory)
+      this.freeBytes = this.#realBytes + reusableBytes()
     } catch (error) {
       log.warn({ directory, error: String(error) }, 'free space unknown')
     }

@@ -296,7 +296,7 @@ export class SpoolOwner {
   #change(ref: RowRef, request: ChangeRequest, done: (changed: boolean) => void): void {
     const owned = this.#byShard.get(shardOf(ref.id))
     assert(owned, 'change of a group in a shard of another owner')
-    owned.committer.change({ id: ref.id, group: ref.group, request, done, dsnId: 0 })
+    owned.committer.change({ id: ref.id, group: ref.group, request, done, dsnId: 0, logged: false })
   }
 
   /** Negative when `announce` stopped it. */

@@ -146,10 +146,14 @@ export class Shard {
     return head
   }
 
-  /** Applies `batch` as one durable transaction. `newMail`: it holds more than changes of what is there. */
-  async commit(batch: Batch, newMail: boolean): Promise<void> {
-    await this.index.reserve(batch.valueBytes, batch.edits, newMail)
-    await this.index.commit((writer) => batch.write(writer))
+  /** Makes room for `batch` in the index. `newMail`: it holds more than changes of what is there. */
+  reserve(batch: Batch, newMail: boolean): Promise<void> {
+    return this.index.reserve(batch.valueBytes, batch.edits, newMail)
+  }
+
+  /** Applies `batch` as one durable transaction. */
+  commit(batch: Batch): Promise<void> {
+    return this.index.commit((writer) => batch.write(writer))
   }
 
   /** After `commit`: what counts with the batch. */

@@ -20,8 +20,6 @@ import { Enhanced, ReplyCode } from '../wire/smtp/codes.ts'
 import { cidrs, relayPolicy } from './settings.ts'
 import type { Traces } from './traces.ts'
 
-/** RSET, NOOP and the like without a message between them before 421. */
-const IDLE_COMMANDS_MAX = 100
 /** RFC 2852 §3: the least by-time offered for mode R. */
 const DELIVER_BY_SECONDS_MIN = 60
 /** RFC 4865 §4: a week. */
@@ -245,7 +243,7 @@ export class SmtpService {
         futureReleaseSeconds: FUTURE_RELEASE_SECONDS_MAX,
       },
       bareLf: config.smtp.bareLf,
-      limits: { ...config.limits, idleCommandsMax: IDLE_COMMANDS_MAX },
+      limits: config.limits,
       mayRelay: (address) => policy.mayRelay(address),
       mayXclient: (address) => xclient.hasText(address),
       mayUse: (account, address) => authenticator.mayUse(account, address),

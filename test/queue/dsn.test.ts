@@ -1,5 +1,5 @@
 // Notifications as golden files: test/golden/dsn/NAME.json has the facts, NAME.eml the message, byte by byte.
-// ROHRPOST_UPDATE_GOLDEN=1 writes the messages anew; then read the difference.
+// UPDATE_GOLDEN=1 writes the messages anew; then read the difference.
 
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -10,7 +10,7 @@ import { field, mailDate, quotedPrintable, wrap } from '../../src/queue/dsn-mime
 import { EnvelopeFlag, Notify } from '../../src/spool/types.ts'
 
 const GOLDEN = new URL('../golden/dsn/', import.meta.url)
-const UPDATE = process.env['ROHRPOST_UPDATE_GOLDEN'] === '1'
+const UPDATE = process.env['UPDATE_GOLDEN'] === '1'
 
 interface Case {
   readonly about: string
@@ -186,6 +186,16 @@ test('fields fold between words, and long words are cut', () => {
       .every((line) => line.startsWith(' ')),
   )
   assert.deepEqual(wrap('one two three', '  ', 8), ['one two', '  three'])
+  // Unfolding gives the value back, double spaces included.
+  const value = `QQ  314159   ${'a  b '.repeat(40)}end`
+  const unfolded = field('Original-Envelope-Id', value)
+  assert.ok(
+    unfolded
+      .split('\r\n')
+      .slice(0, -1)
+      .every((line) => line.trim() !== ''),
+  )
+  assert.equal(unfolded.replaceAll('\r\n', ''), `Original-Envelope-Id: ${value}`)
 })
 
 test('advice falls back from the detail to the subject to a general word', () => {

@@ -103,15 +103,15 @@ test('one message of a small tenant does not wait for a million of another', () 
 })
 
 test('a tenant at its rate is passed over, and has at most one quantum when it may send again', () => {
-  const b = bench({ tenant: (name) => ({ weight: 1, messageRate: name === 'slow' ? { count: 10, periodMs: 60_000 } : undefined }) })
-  b.scheduler.announce([...rowsOf(500, 1, { tenant: 'slow' }), ...rowsOf(10_000, 10_001, { tenant: 'fast' })])
+  const b = bench({ tenant: (name) => ({ weight: 1, messageRate: name === 'slow' ? { count: 200, periodMs: 60_000 } : undefined }) })
+  b.scheduler.announce([...rowsOf(1_000, 1, { tenant: 'slow' }), ...rowsOf(10_000, 10_001, { tenant: 'fast' })])
   routeTo(b, 'example.org', 'site', { messagesPerConnection: Infinity })
   const conn = up(b)
-  const first = drain(b, conn, 2_000)
-  assert.equal(first.filter((id) => id <= 500).length, 10)
+  const first = drain(b, conn, 3_000)
+  assert.equal(first.filter((id) => id <= 1_000).length, 200)
   b.clock.advance(600_000)
-  const later = drain(b, conn, 40)
-  assert.ok(later.filter((id) => id <= 500).length <= 20, later.join())
+  const later = drain(b, conn, 60)
+  assert.ok(later.filter((id) => id <= 1_000).length <= 40, later.join())
 })
 
 test('when every tenant is at its rate the queue sleeps until the first may send', () => {

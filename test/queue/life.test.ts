@@ -29,6 +29,16 @@ test('a ready row is held, changed and released where it stands', () => {
   assert.deepEqual(drain(b, conn), [2])
 })
 
+test('a row that is held while it waits is no longer looked at by time', () => {
+  const b = bench()
+  const times = { warnAt: b.clock.now() + 1_000, expires: b.clock.now() + 2_000 }
+  b.scheduler.announce([row(1, times), row(2, { ...times, due: b.clock.now() + 500 })])
+  b.scheduler.announce([row(1, { ...times, held: true }), row(2, { ...times, due: b.clock.now() + 500, held: true })])
+  pass(b, DAY)
+  assert.equal(b.host.warned.length + b.host.expired.length, 0)
+  assert.equal(b.scheduler.rows({ state: 'held' }).rows.length, 2)
+})
+
 test('a retry that an operator orders makes a scheduled row due at once', () => {
   const b = bench()
   b.scheduler.announce([row(1, { due: b.clock.now() + 4 * 3_600_000, attempts: 3 })])
@@ -213,6 +223,23 @@ test('what a deliver thread holds after an owner died stays in flight; what it d
   assert.deepEqual(states, ['inFlight', 'ready', undefined])
 })
 
+test('a row that is held while it is in flight is held when it comes back unused', () => {
+  const b = bench()
+  b.scheduler.announce([row(1)])
+  routeTo(b)
+  const conn = up(b)
+  b.scheduler.announce([row(1, { held: true })])
+  b.scheduler.returned(conn, [{ id: 1, groups: [0] }], 'unused')
+  assert.equal(b.scheduler.explain(1)[0]?.state, 'held')
+  const c = bench()
+  c.scheduler.announce([row(1)])
+  routeTo(c)
+  up(c)
+  c.scheduler.announce([row(1, { held: true })])
+  c.scheduler.deliverThreadDown(0)
+  assert.equal(c.scheduler.explain(1)[0]?.state, 'held')
+})
+
 test('an announcement counts for one death of its owner only', () => {
   const b = bench()
   const id = messageId(1, 1)
@@ -222,6 +249,7 @@ test('an announcement counts for one death of its owner only', () => {
   b.scheduler.ownerDown([1])
   b.scheduler.announce([row(id)])
   b.scheduler.inFlight(0, [{ id, group: 0 }])
+  b.scheduler.announce([row(id)])
   b.scheduler.ownerDown([1])
   b.scheduler.inFlight(0, [])
   assert.equal(b.scheduler.residentCount, 0)

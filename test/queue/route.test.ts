@@ -94,6 +94,14 @@ test('a temporary failure keeps the rows and asks again at its time, once', () =
   assert.equal(drain(b, up(b)).length, 20)
 })
 
+test('a temporary failure is asked about again although nothing new comes', () => {
+  const b = bench()
+  b.scheduler.announce(rowsOf(10, 1))
+  b.scheduler.routeAnswer('example.org', { kind: 'temporary', reply: SERVFAIL, retryMs: 60_000 })
+  pass(b, 60_000)
+  assert.equal(b.host.asked.length, 2)
+})
+
 test('an operator can have a domain asked about at once', () => {
   const b = bench()
   b.scheduler.announce([row(1)])

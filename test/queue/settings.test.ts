@@ -27,6 +27,11 @@ for (const [what, settings] of [
   })
 }
 
+test('a tenant without weight is refused', () => {
+  const b = bench({ tenant: () => ({ weight: 0, messageRate: undefined }) })
+  assert.throws(() => b.scheduler.announce([row(1)]), /a weight is/)
+})
+
 function sourceOf(b: Bench, id: number): string | undefined {
   const conn = b.host.grants.find(({ items }) => items.some((item) => item.id === id))?.conn
   return b.host.opened.find((opened) => opened.conn === conn)?.source

@@ -1,10 +1,10 @@
 // Asking the authorization server about a token (RFC 7662), with a short memory and few requests at a time. Net thread.
 
-import { createHmac, randomBytes } from 'node:crypto'
 import type { Clock } from '../../lib/clock.ts'
 import { base64ToText } from '../../wire/sasl/base64.ts'
 import { HTTP_LIMITS, requestJson, type HttpLimits } from './http-json.ts'
 import { isObject, type Claims } from './jwt.ts'
+import { hashSecret, keyedHash } from './keyed-hash.ts'
 
 export interface IntrospectionOptions {
   readonly url: string
@@ -31,8 +31,8 @@ type IntrospectionWaiter = (answer: IntrospectionAnswer) => void
 export class Introspection {
   readonly #options: Required<IntrospectionOptions>
   readonly #authorization: string
-  readonly #key = randomBytes(32)
-  /** HMAC of a token -> its claims, and until when (monotonic ms) they are believed; the oldest first. */
+  readonly #secret = hashSecret()
+  /** Hash of a token -> its claims, and until when (monotonic ms) they are believed; the oldest first. */
   readonly #active = new Map<string, { readonly claims: Claims; readonly until: number }>()
   readonly #underWay = new Map<string, IntrospectionWaiter[]>()
 
@@ -46,7 +46,7 @@ export class Introspection {
 
   /** `done` may be called before it returns. */
   ask(token: string, done: IntrospectionWaiter): void {
-    const key = createHmac('sha256', this.#key).update(token, 'utf8').digest('base64')
+    const key = keyedHash(this.#secret, token)
     const known = this.#active.get(key)
     if (known && this.#options.clock.mono() < known.until) return done({ kind: 'active', claims: known.claims })
     const waiters = this.#underWay.get(key)

@@ -1,11 +1,11 @@
 // Passwords of PLAIN and LOGIN: a memory of right ones, and one verification at a time of the same question. Net thread.
 //
 // A client that logs in for every message, or on fifty connections at once, costs one argon2id. What is remembered is
-// keyed by an HMAC of the stored hash and the password under a key of this thread: a changed password or a removed
+// keyed by a hash of the stored hash and the password under a secret of this thread: a changed password or a removed
 // account is another question, and the memory gives no password away.
 
-import { createHmac, randomBytes } from 'node:crypto'
 import type { Clock } from '../../lib/clock.ts'
+import { hashSecret, keyedHash } from './keyed-hash.ts'
 import type { PasswordPort, PasswordVerdict } from './ports.ts'
 
 export interface PasswordCheckerOptions {
@@ -24,7 +24,7 @@ type Waiter = (verdict: PasswordVerdict) => void
 
 export class PasswordChecker {
   readonly #options: PasswordCheckerOptions
-  readonly #key = randomBytes(32)
+  readonly #secret = hashSecret()
   /** Question -> time in ms (monotonic) until which it is known to be right; the oldest first. */
   readonly #right = new Map<string, number>()
   readonly #underWay = new Map<string, Waiter[]>()
@@ -53,7 +53,7 @@ export class PasswordChecker {
   }
 
   #question(argon2id: string, password: string): string {
-    return createHmac('sha256', this.#key).update(`${argon2id}\0${password}`, 'utf8').digest('base64')
+    return keyedHash(this.#secret, `${argon2id}\0${password}`)
   }
 
   #isRemembered(question: string): boolean {

@@ -5,7 +5,9 @@
 // is never emptied, only taken over: by then its words were worth the least. Two threads that take over one slot in the
 // same instant may give a newcomer a few counts of the old; limits bear that.
 
-import { createHmac, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
+import { base64ToText } from '../../wire/sasl/base64.ts'
+import { keyedHash64 } from './keyed-hash.ts'
 
 /** What travels to other threads: `workerData` and messages carry it as it is. */
 export interface SharedTableMemory {
@@ -31,17 +33,17 @@ export function makeSharedTable(slots: number, words: number): SharedTableMemory
 export class SharedTable {
   readonly #memory: SharedTableMemory
   readonly #all: BigInt64Array
-  readonly #hashKey: Buffer
+  readonly #secret: string
 
   constructor(memory: SharedTableMemory) {
     this.#memory = memory
     this.#all = new BigInt64Array(memory.buffer)
-    this.#hashKey = Buffer.from(new Uint8Array(memory.buffer.slice(0, HASH_KEY_WORDS * WORD_BYTES)))
+    this.#secret = base64ToText(Buffer.from(new Uint8Array(memory.buffer.slice(0, HASH_KEY_WORDS * WORD_BYTES))))
   }
 
   /** The key of a text. Keyed, so that nobody outside can choose texts that share a slot. */
   keyOf(text: string): bigint {
-    return createHmac('sha256', this.#hashKey).update(text, 'utf8').digest().readBigInt64LE() || 1n
+    return keyedHash64(this.#secret, text)
   }
 
   /** Slot of a key, or -1. */
