@@ -12,6 +12,7 @@ import { systemClock } from './lib/clock.ts'
 import { FileLock } from './lib/file-lock.ts'
 import { makeLog, type Log } from './lib/log.ts'
 import { makeMetrics, type MetricsMemory } from './lib/metrics.ts'
+import { probe } from './net/probe.ts'
 import { ensureCertificate } from './net/tls.ts'
 import { makeQuotaMemory } from './session/auth/quota.ts'
 import { makeThrottleMemory } from './session/auth/throttle.ts'
@@ -55,6 +56,7 @@ class Server {
   readonly #lock: FileLock
   readonly #metrics: MetricsMemory
   readonly #auth = { throttle: makeThrottleMemory(), quota: makeQuotaMemory() }
+  readonly #spoolOpen = new Int32Array(new SharedArrayBuffer(4))
   readonly #ticketKeys = randomBytes(TICKET_KEY_BYTES)
   readonly #shards: number
   readonly #bound = new Map<string, BoundListener>()
@@ -83,7 +85,10 @@ class Server {
         end: (request, error) => this.#asker.end(request, error),
       },
     })
-    this.#asker = new Asker((thread, message) => this.#supervisor.send(thread, message), (thread) => this.#supervisor.isUp(thread))
+    this.#asker = new Asker(
+      (thread, message) => this.#supervisor.send(thread, message),
+      (thread) => this.#supervisor.isUp(thread),
+    )
     const verbs = makeVerbs({
       dataDir: config.dataDir,
       metrics: this.#metrics,
@@ -98,9 +103,9 @@ class Server {
   async start(): Promise<void> {
     if (usesTls(this.#config)) await ensureCertificate(this.#config, this.#log)
     await this.#control.open()
-    const names = threadNames(this.#config.threads).filter((name) => name !== 'main')
     try {
-      await this.#supervisor.start(names)
+      for (const { host, port } of this.#config.listeners) await probe({ host, port })
+      await this.#startThreads()
     } catch (error) {
       await this.#supervisor.terminateAll()
       this.#control.close()
@@ -113,12 +118,31 @@ class Server {
     process.stdout.write(`rohrpost ready${words.join('')}\n`)
   }
 
+  /**
+   * All at once, but for two things: only the first net thread may choose the port of a `port: 0` listener, and deliver
+   * threads open the spool behind its owners.
+   */
+  async #startThreads(): Promise<void> {
+    const names = threadNames(this.#config.threads).filter((name) => name !== 'main')
+    const lateNets = names.filter((name) => kindOf(name) === 'net' && name !== 'net.1')
+    const delivers = names.filter((name) => kindOf(name) === 'deliver')
+    const deliversUp = this.#supervisor.start(delivers)
+    // A failure is told once, by the first to fail.
+    deliversUp.catch(() => undefined)
+    await this.#supervisor.start(['scheduler', 'net.1'])
+    await this.#supervisor.start(lateNets)
+    Atomics.store(this.#spoolOpen, 0, 1)
+    Atomics.notify(this.#spoolOpen, 0)
+    await deliversUp
+  }
+
   #threadData(name: string): ThreadData {
     return {
       name,
       config: this.#config,
       metrics: this.#metrics,
       ticketKeys: this.#ticketKeys,
+      spoolOpen: this.#spoolOpen,
       auth: this.#auth,
       shards: this.#shards,
       bound: Object.fromEntries(this.#bound),

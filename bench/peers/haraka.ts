@@ -1,6 +1,6 @@
 // Haraka from npm, installed into a folder outside the repository and kept there for the next run.
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort, portOpens } from '../../test/support/ports.ts'
@@ -32,11 +32,13 @@ async function install(): Promise<void> {
 function configure(folder: string, port: number, setup: Setup): void {
   for (const name of ['config', 'plugins', 'queue']) mkdirSync(join(folder, name), { recursive: true })
   const write = (name: string, text: string): void => writeFileSync(join(folder, name), text)
+  // Read whole: it has no defaults in the code.
+  copyFileSync(join(PACKAGE, 'config/connection.ini'), join(folder, 'config/connection.ini'))
   write('config/smtp.ini', `listen=127.0.0.1:${port}\nnodes=0\n`)
   write('config/plugins', `${setup.tls ? 'tls\n' : ''}bench_relay\n`)
   write('config/outbound.ini', `concurrency_max=100\nlocal_mx_ok=true\nenable_tls=${setup.tls ? 'true' : 'false'}\n`)
-  write('config/loglevel', 'INFO')
-  write('config/log.ini', '[main]\nlevel=info\n')
+  write('config/loglevel', 'ERROR')
+  write('config/log.ini', '[main]\nlevel=error\n')
   write('config/databytes', '0')
   write('config/me', 'haraka.bench.test')
   write('config/host_list', 'haraka.bench.test\n')
@@ -52,7 +54,6 @@ async function start(setup: Setup): Promise<Running> {
   const port = await freePort()
   configure(setup.folder, port, setup)
   const child = new Child([process.execPath, join(PACKAGE, 'bin/haraka'), '-c', setup.folder])
-  ;(globalThis as any).hout = () => child.output()
   try {
     await portOpens(port, 30_000, () => child.output())
   } catch (error) {

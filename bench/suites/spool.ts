@@ -43,7 +43,14 @@ interface Outcomes {
 function settlementOf(row: QueueRow): Settlement {
   const now = systemClock.now()
   const results = [{ index: 0, outcome: Outcome.delivered, code: 250, enhanced: '2.0.0', text: 'ok' }]
-  const where = { site: 'smtp://127.0.0.1:2526', source: 'default', peer: '127.0.0.1[127.0.0.1]:2526', peerDsn: false, tls: '' }
+  const where = {
+    site: 'smtp://127.0.0.1:2526',
+    source: 'default',
+    peer: '127.0.0.1[127.0.0.1]:2526',
+    peerDsn: false,
+    peerDeliverBy: false,
+    tls: '',
+  }
   return { id: row.id, group: row.group, results, ...where, startedAt: now, finishedAt: now }
 }
 

@@ -17,12 +17,15 @@ import type { Peer, Running } from '../peers/peer.ts'
 import { postfix } from '../peers/postfix.ts'
 import { rohrpost } from '../peers/rohrpost.ts'
 import { Child } from '../../test/support/process.ts'
-import { peerTls } from '../../test/support/tls.ts'
+import { SmtpClient } from '../../test/support/smtp-client.ts'
+import { serverTls } from '../../test/support/tls.ts'
 
 const PEERS: Readonly<Record<string, Peer>> = { postfix, haraka }
 const STALL_MS = 30_000
 const WARM_MESSAGES = 1_000
 const MESSAGES_MIN = 200
+const HANDSHAKES = 400
+const HANDSHAKES_AT_ONCE = 8
 
 /** `accept` sends to a port where nobody listens; `relay` waits until the sink has everything. */
 export type Mode = 'accept' | 'relay'
@@ -48,6 +51,8 @@ export interface Outcome {
   readonly latency: Latency | undefined
   /** Median over the paired runs of Rohrpost's rate divided by this one's; 1 for itself. */
   readonly ratio: number
+  /** With --tls. */
+  readonly handshakesPerCore: number | undefined
 }
 
 export interface ThroughResult {
@@ -77,8 +82,8 @@ function contestantsOf(options: BenchOptions): Peer[] {
 
 async function enter(peer: Peer, job: Job, folder: string): Promise<Contestant> {
   progress(`starting ${peer.name}`)
-  const tls = job.options.tls ? { cert: peerTls.cert, key: peerTls.key } : undefined
-  const sinkTls = tls ? { cert: peerTls.certPem, key: peerTls.keyPem } : undefined
+  const tls = job.options.tls ? { cert: serverTls.cert, key: serverTls.key } : undefined
+  const sinkTls = tls ? { cert: serverTls.certPem, key: serverTls.keyPem } : undefined
   const sink = job.options.neutral ? await NeutralSink.start() : await Sink.start({ tls: sinkTls })
   mkdirSync(folder, { recursive: true })
   const nextPort = job.mode === 'relay' ? sink.port : 1
@@ -137,7 +142,13 @@ function messagesFor(peer: Peer, messages: number): number {
   return Math.max(MESSAGES_MIN, Math.round(messages * peer.share))
 }
 
-function outcome(contestant: Contestant, bytes: number, runs: readonly Run[], ours: readonly Run[]): Outcome {
+function outcome(
+  contestant: Contestant,
+  bytes: number,
+  runs: readonly Run[],
+  ours: readonly Run[],
+  handshakes: number | undefined,
+): Outcome {
   const latencies = runs.flatMap((run) => run.latency ?? [])
   return {
     peer: contestant.peer.name,
@@ -149,6 +160,7 @@ function outcome(contestant: Contestant, bytes: number, runs: readonly Run[], ou
     cpuUsPerMessage: median(runs.map((run) => run.cpuUsPerMessage)),
     latency: latencies.length > 0 ? medianLatency(latencies) : undefined,
     ratio: median(runs.map((run, index) => (ours[index]?.perSecond ?? NaN) / run.perSecond)),
+    handshakesPerCore: handshakes,
   }
 }
 
@@ -168,7 +180,12 @@ async function oneSize(job: Job, messages: number, folder: string): Promise<Outc
         )
       }
     }
-    return contestants.map((contestant, index) => outcome(contestant, job.bytes, runs[index] ?? [], runs[0] ?? []))
+    const outcomes: Outcome[] = []
+    for (const [index, contestant] of contestants.entries()) {
+      const handshakes = job.options.tls ? await handshakesPerCore(contestant.running) : undefined
+      outcomes.push(outcome(contestant, job.bytes, runs[index] ?? [], runs[0] ?? [], handshakes))
+    }
+    return outcomes
   } finally {
     for (const contestant of contestants) await leave(contestant)
   }
@@ -188,12 +205,25 @@ function printTable(result: ThroughResult): void {
   say(table(['server', 'bytes', 'msg/s', 'rohrpost is', 'CPU µs/msg', 'reference', 'accept p50 ms', 'p99', 'p99.9', 'max'], rows))
 }
 
+/** Handshakes that one core of the server makes in a second, each on a connection of its own with EHLO and QUIT. */
+async function handshakesPerCore(running: Running): Promise<number> {
+  let left = HANDSHAKES
+  const client = async (): Promise<void> => {
+    while (left-- > 0) {
+      using connection = await SmtpClient.connect(running.port)
+      await connection.expect(250, 'EHLO bench.test')
+      await connection.startTls()
+      await connection.expect(221, 'QUIT')
+    }
+  }
+  const before = running.cpuUs()
+  await Promise.all(Array.from({ length: HANDSHAKES_AT_ONCE }, client))
+  return HANDSHAKES / ((running.cpuUs() - before) / 1e6)
+}
+
 function printHandshakes(outcomes: readonly Outcome[]): void {
-  for (const { peer, bytes, runs } of outcomes) {
-    const handshakes = runs.reduce((sum, run) => sum + run.sourceHandshakes + run.sinkHandshakes, 0)
-    if (handshakes === 0) continue
-    const cpuSeconds = runs.reduce((sum, run) => sum + (run.cpuUsPerMessage * run.messages) / 1e6, 0)
-    say(`${peer}, ${bytes} bytes: ${handshakes} handshakes in ${cpuSeconds.toFixed(1)} s of CPU, the messages' own work included`)
+  for (const { peer, bytes, handshakesPerCore: rate } of outcomes) {
+    if (rate !== undefined) say(`${peer}, after the runs of ${bytes} bytes: ${whole(rate)} handshakes a second and core`)
   }
 }
 

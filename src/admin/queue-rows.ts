@@ -77,7 +77,13 @@ export function matchesGroup(filter: QueueFilter, group: Group): boolean {
 
 export function matchesLine(filter: QueueFilter, line: QueueLine): boolean {
   const domain = filter.domain === undefined || same(filter.domain, domainOf(line.recipient))
-  return domain && same(filter.sender, line.sender) && same(filter.recipient, line.recipient) && same(filter.site, line.site) && same(filter.state, line.state)
+  return (
+    domain &&
+    same(filter.sender, line.sender) &&
+    same(filter.recipient, line.recipient) &&
+    same(filter.site, line.site) &&
+    same(filter.state, line.state)
+  )
 }
 
 export function linesOf(group: Group, envelope: Envelope, overlay: Overlay): QueueLine[] {

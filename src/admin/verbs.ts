@@ -95,7 +95,9 @@ class QueueVerbs {
     for (const [index, group] of groups.entries()) {
       const message = reader.message(group.id)
       if (!message) continue
-      const lines = linesOf(group, message.envelope, overlays[index] ?? storedOverlay(group, now)).filter((line) => matchesLine(filter, line))
+      const lines = linesOf(group, message.envelope, overlays[index] ?? storedOverlay(group, now)).filter((line) =>
+        matchesLine(filter, line),
+      )
       if (lines.length > 0) listed.push({ group, lines })
     }
     return listed
@@ -175,8 +177,10 @@ class QueueVerbs {
     const events = await EventTail.open(this.#context.dataDir)
     const history = await events.historyOf(idToText(id))
     const groups = [...reader.groupsOf(id)]
-    if (groups.length === 0 && history.length === 0) throw new ControlError(NOT_FOUND, `nothing is known of ${idToText(id)}: not in the queue, and no event names it`)
-    if (groups.length === 0) caller.row({ id: idToText(id), state: 'done', nextAttempt: '', binding: null, lastReply: history.at(-1)?.reply ?? '', history })
+    if (groups.length === 0 && history.length === 0)
+      throw new ControlError(NOT_FOUND, `nothing is known of ${idToText(id)}: not in the queue, and no event names it`)
+    if (groups.length === 0)
+      caller.row({ id: idToText(id), state: 'done', nextAttempt: '', binding: null, lastReply: history.at(-1)?.reply ?? '', history })
     for (const group of groups) {
       await this.#context.asker.ask('scheduler', 'explain', { id, group: group.group }, (row) => {
         const recipients = group.pending.map(({ address }) => address)

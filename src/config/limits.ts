@@ -37,6 +37,10 @@ export interface Limits {
   readonly transactionMsMax: number
   /** A connection is ended with 421 between transactions after this. */
   readonly sessionMsMax: number
+  /** RFC 2852 §2: least by-time offered for mode R. What is asked for in less could hardly be kept. */
+  readonly deliverByMsMin: number
+  /** RFC 4865 §4: longest hold offered on submission. */
+  readonly futureReleaseMsMax: number
   /** From accept or STARTTLS to a finished handshake. */
   readonly tlsHandshakeTimeoutMs: number
   /** From accept to a whole PROXY header; it is the first thing a proxy sends. */
@@ -145,6 +149,8 @@ export const defaultLimits: Limits = Object.freeze({
   dataTimeoutMs: 5 * MINUTE,
   transactionMsMax: 30 * MINUTE,
   sessionMsMax: 4 * HOUR,
+  deliverByMsMin: 1 * MINUTE,
+  futureReleaseMsMax: 7 * 24 * HOUR,
   tlsHandshakeTimeoutMs: 30 * SECOND,
   proxyHeaderTimeoutMs: 5 * SECOND,
   errorsPerConnectionMax: 20,
@@ -208,6 +214,8 @@ export const tunableLimits: Readonly<Partial<Record<keyof Limits, TunableLimit>>
   dataTimeoutMs: ms(SECOND, HOUR),
   transactionMsMax: ms(SECOND, 24 * HOUR),
   sessionMsMax: ms(SECOND, 7 * 24 * HOUR),
+  deliverByMsMin: ms(SECOND, 24 * HOUR),
+  futureReleaseMsMax: ms(MINUTE, 365 * 24 * HOUR),
   tlsHandshakeTimeoutMs: ms(SECOND, HOUR),
   errorsPerConnectionMax: count(1, 1e6),
   idleCommandsMax: count(1, 1e6),

@@ -35,6 +35,7 @@ export interface SettlementOrigin {
   readonly source: string
   readonly peer: string
   readonly peerDsn: boolean
+  readonly peerDeliverBy: boolean
   readonly tls: string
 }
 
@@ -176,6 +177,7 @@ export class Attempt {
         source: origin.source,
         peer: origin.peer,
         peerDsn: origin.peerDsn,
+        peerDeliverBy: origin.peerDeliverBy,
         tls: origin.tls,
         startedAt: this.startedAt,
         finishedAt,

@@ -235,6 +235,7 @@ export class SmtpClient {
       source: options.source,
       peer: options.peer,
       peerDsn: opening.capabilities.dsn,
+      peerDeliverBy: opening.capabilities.deliverBy >= 0,
       tls: opening.tls?.protocol ?? '',
     }
     const { protocol, recipientsMost, messagesMost } = options

@@ -42,7 +42,7 @@ export class LocalLine implements Line {
     this.#hello = source.hello
     this.#startedAt = clock.now()
     this.#maildir = route.kind === 'capture' ? new Maildir(route.dir) : undefined
-    const origin = { site: site.key, source: source.name, peer: '', peerDsn: false, tls: '' }
+    const origin = { site: site.key, source: source.name, peer: '', peerDsn: false, peerDeliverBy: false, tls: '' }
     const options = { protocol: 'lmtp', peer: TAKES_ALL, origin, messagesMost: Infinity } as const
     this.#backlog = new Backlog(options, {
       reader,

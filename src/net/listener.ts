@@ -1,21 +1,7 @@
 // Listening sockets of one net thread. Every net thread listens on the same port with `reusePort`; the kernel spreads connections.
 
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-
-export interface ListenAddress {
-  readonly host: string
-  readonly port: number
-}
-
-/** A listener that could not be opened; `code` is the system's, e.g. EADDRINUSE or EACCES. */
-export class ListenError extends Error {
-  override readonly name = 'ListenError'
-  readonly code: string
-  constructor(address: ListenAddress, cause: NodeJS.ErrnoException) {
-    super(`cannot listen on ${address.host}:${address.port}: ${cause.message}`, { cause })
-    this.code = cause.code ?? 'UNKNOWN'
-  }
-}
+import { ListenError, type ListenAddress } from './listen-error.ts'
 
 /** Opens a listener; resolves with the server and the address that it got (port 0 picks a free one). */
 export function listen(address: ListenAddress, accept: (socket: Socket) => void): Promise<{ server: Server; bound: ListenAddress }> {

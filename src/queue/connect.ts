@@ -11,9 +11,11 @@ import type { ConnectionEnd, Reaction } from './ports.ts'
 import type { ReadyQueue } from './ready.ts'
 import type { DeliverThread, QueueState } from './state.ts'
 
+const LOOK_AHEAD_MS = 250
+
 /** Why no connection is opened: the limit that binds, and when it may end (Infinity: when something happens). */
 export interface Hindrance {
-  readonly limit: 'backoff' | 'connections' | 'connectionRate' | 'messageRate' | 'rampUp' | 'idle'
+  readonly limit: 'backoff' | 'connections' | 'connectionRate' | 'messageRate' | 'rampUp'
   readonly until: number
 }
 
@@ -46,8 +48,6 @@ export function hindranceOf<R>(q: QueueState<R>, path: Path<R>): Hindrance | und
   if (path.backoffUntil > q.now) return { limit: 'backoff', until: path.backoffUntil }
   const messageAt = path.messageFreeAt(q.now)
   if (messageAt > q.now) return { limit: 'messageRate', until: messageAt }
-  // One that waits for work was served before: what holds it holds a new one too.
-  if (path.waiting.some((conn) => takesWork(q, conn))) return { limit: 'idle', until: Infinity }
   if (path.connections >= path.site.site.limits.connections) return { limit: 'connections', until: Infinity }
   if (path.connections >= path.window) return { limit: 'rampUp', until: Infinity }
   const openAt = path.connectionWindow?.freeAt(q.now) ?? q.now
@@ -55,11 +55,13 @@ export function hindranceOf<R>(q: QueueState<R>, path: Path<R>): Hindrance | und
 }
 
 /**
- * Whether a connection that asks for work would begin it soon. They ask before their last message is through, so that
- * one which is busy with its last grant for longer than a grant holds must be done with it first.
+ * Whether a connection that asks for work will begin it soon. Connections ask before their last message is through: only
+ * one that moves, and has no more than it sends in a quarter of a second, gets work then; nothing shall wait behind a
+ * message that takes long.
  */
 export function takesWork<R>(q: QueueState<R>, conn: Connection<R>): boolean {
-  return conn.inFlight === 0 || q.now - conn.grantedAt < q.settings.grantSlotMs
+  if (conn.inFlight === 0) return true
+  return q.now - conn.movedAt <= LOOK_AHEAD_MS && conn.inFlight * 1000 <= conn.speed.perSecond(q.now) * LOOK_AHEAD_MS
 }
 
 /** Opens what the queue's rows justify and the limits allow; otherwise the site wakes when that may change. */

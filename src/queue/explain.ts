@@ -48,20 +48,18 @@ export function pageOfRows<R>(q: QueueState<R>, filter: RowFilter, cursor: numbe
   const end = Math.min(q.rows.end, cursor + SCAN_ROWS_MAX)
   let row = cursor
   for (; row < end && found.length < max; row++) {
-    if (q.rows.state[row] === RowState.free) continue
-    const view = viewOf(q, row)
-    if (matches(view, filter)) found.push(view)
+    if (q.rows.state[row] !== RowState.free && matches(q, row, filter)) found.push(viewOf(q, row))
   }
   return { rows: found, next: row < q.rows.end ? row : undefined }
 }
 
-function matches(view: RowView, filter: RowFilter): boolean {
+function matches<R>(q: QueueState<R>, row: number, { site, domain, tenant, class: cls, state }: RowFilter): boolean {
   return (
-    (filter.site === undefined || view.site === filter.site) &&
-    (filter.domain === undefined || view.domain === filter.domain) &&
-    (filter.tenant === undefined || view.tenant === filter.tenant) &&
-    (filter.class === undefined || view.class === filter.class) &&
-    (filter.state === undefined || view.state === filter.state)
+    (state === undefined || STATE_NAMES[q.rows.state[row] as number] === state) &&
+    (cls === undefined || q.rows.class[row] === cls) &&
+    (domain === undefined || q.domainOf(row).name === domain) &&
+    (tenant === undefined || q.tenantOf(row).name === tenant) &&
+    (site === undefined || (q.domainOf(row).site?.key ?? '') === site)
   )
 }
 
@@ -178,8 +176,6 @@ function hindranceBinding<R>(q: QueueState<R>, site: SiteState<R>, paths: Path<R
       return paths.some((path) => path.up > 0)
         ? undefined
         : { limit: 'connecting', value: 'first connection is being opened', origin: site.key }
-    case 'idle':
-      return undefined
   }
 }
 

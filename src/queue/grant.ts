@@ -22,11 +22,15 @@ export const GRANT_ITEMS_MAX = 64
 export function pulled<R>(q: QueueState<R>, conn: Connection<R>, want: number): void {
   const { path } = conn
   if (!path || conn.state !== 'up' || want < 1) return
-  measure(q, conn)
   noLongerIdle(q, conn)
   conn.want = want
-  if (conn.granted >= path.site.site.limits.messagesPerConnection) close(q, conn)
+  if (isWorn(conn, path)) close(q, conn)
   else if (!takesWork(q, conn) || !serve(q, conn, path)) idle(q, conn, path)
+}
+
+/** It has carried all the messages that one connection may. */
+function isWorn<R>(conn: Connection<R>, path: Path<R>): boolean {
+  return conn.granted >= path.site.site.limits.messagesPerConnection
 }
 
 /** Gives a site's waiting connections work, and opens more when there is work left. */
@@ -48,8 +52,11 @@ export function driveSite<R>(q: QueueState<R>, site: SiteState<R>): void {
 function serveWaiting<R>(q: QueueState<R>, path: Path<R>): void {
   for (;;) {
     const conn = path.waiting.findLast((one) => one.inFlight === 0) ?? path.waiting.findLast((one) => takesWork(q, one))
-    if (!conn || !serve(q, conn, path)) return
-    noLongerIdle(q, conn)
+    if (!conn) return
+    // Limits may have become smaller since it asked.
+    if (isWorn(conn, path)) close(q, conn)
+    else if (serve(q, conn, path)) noLongerIdle(q, conn)
+    else return
   }
 }
 
@@ -61,8 +68,6 @@ function serve<R>(q: QueueState<R>, conn: Connection<R>, path: Path<R>): boolean
   if (items.length === 0) return false
   conn.want = 0
   conn.granted += items.length
-  conn.grantedAt = q.now
-  conn.grantedItems = items.length
   path.speed.add(q.now, items.length)
   site.progressAt = q.now
   q.host.grant(conn.number, items)
@@ -90,7 +95,7 @@ function gather<R>(q: QueueState<R>, conn: Connection<R>, path: Path<R>): GrantI
 
 function grantSize<R>(q: QueueState<R>, conn: Connection<R>, path: Path<R>): number {
   const fast = path.speed.perSecond(q.now) >= FAST_PER_SECOND
-  const size = fast ? Math.min(Math.max(Math.ceil(conn.perSecond * GRANT_SPAN_S), 1), GRANT_ITEMS_MAX) : 1
+  const size = fast ? Math.min(Math.max(Math.ceil(conn.speed.perSecond(q.now) * GRANT_SPAN_S), 1), GRANT_ITEMS_MAX) : 1
   return Math.min(size, conn.want, path.site.site.limits.messagesPerConnection - conn.granted)
 }
 
@@ -140,14 +145,6 @@ function goesAlong<R>(q: QueueState<R>, row: number): boolean {
   return q.routed(q.domainOf(row)) && (q.rows.expires[row] as number) > q.tick
 }
 
-/** How fast a connection worked off its last grant. */
-function measure<R>(q: QueueState<R>, conn: Connection<R>): void {
-  if (conn.grantedItems === 0) return
-  const perSecond = (conn.grantedItems * 1000) / Math.max(q.now - conn.grantedAt, 1)
-  conn.perSecond = conn.perSecond === 0 ? perSecond : (conn.perSecond * 3 + perSecond) / 4
-  conn.grantedItems = 0
-}
-
 /** Unused items come back: to the head of their queues in the order they had, or later when this side failed. */
 export function giveBack<R>(q: QueueState<R>, number: number, items: readonly ReturnedItem[], reason: ReturnReason): void {
   const conn = q.connections.get(number)
@@ -194,5 +191,7 @@ export function settledBy<R>(q: QueueState<R>, row: number): void {
   const conn = q.connections.get(q.rows.prev[row] as number)
   if (!conn) return
   conn.settled++
+  conn.speed.add(q.now, 1)
+  conn.movedAt = q.now
   if (conn.path) succeeded(q, conn.path)
 }

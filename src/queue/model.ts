@@ -225,10 +225,10 @@ export class Connection<R> implements Timed {
   inFlight = 0
   /** Rows settled in its life. */
   settled = 0
-  grantedAt = 0
-  grantedItems = 0
-  /** Messages a second while it works, 0 before the first were sent. */
-  perSecond = 0
+  /** When a row was settled last, or work was granted to it while it had none. */
+  movedAt = 0
+  /** Rows settled a second: what it really sends. */
+  readonly speed: Speed = new Speed()
   /** Wakes when it was idle for too long. */
   wakeAt: number = Infinity
   agendaPlace = -1

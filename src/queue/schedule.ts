@@ -63,8 +63,8 @@ export class Scheduler<Route = unknown> {
 
   /**
    * Groups that an owner has committed, or whose due time, hold or route was changed by an operator. Known ones are
-   * updated, those in flight when they come back unsettled, those about to leave not at all. Ready rows keep the order they are announced in, so a
-   * rescan goes by due time.
+   * updated, those in flight when they come back unsettled, those about to leave not at all. Ready rows keep the order
+   * that they are announced in, so a rescan goes by due time.
    */
   announce(rows: readonly QueueRow[]): void {
     this.#enter()
@@ -177,7 +177,7 @@ export class Scheduler<Route = unknown> {
     this.#leave()
   }
 
-  /** Does what is due. To be called at `nextTickAt()` or later, and after no other call. */
+  /** Does what is due, a bounded amount of it: ask `nextTickAt` again afterwards, as after every other call. */
   tick(): void {
     this.#enter()
     const q = this.#q

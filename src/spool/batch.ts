@@ -99,7 +99,9 @@ export class Batch {
   #putMessage(envelope: Envelope, body: StoredBody): void {
     const { id } = envelope
     const inline = body.kind === 'inline'
-    const value = inline ? encodeInline(this.#space, envelope, body.bytes, body.bytes.length) : encodeExtents(this.#space, envelope, body.extents)
+    const value = inline
+      ? encodeInline(this.#space, envelope, body.bytes, body.bytes.length)
+      : encodeExtents(this.#space, envelope, body.extents)
     this.#edits.push({ kind: 'message', id, value })
     if (inline) return
     const shares = sharesOf(body)

@@ -9,7 +9,17 @@ import type { Accepted } from './intake.ts'
 import { applyAdmin, applyBounce, applyExpiry, applySettlement, applyWarning, isStale, receptionEvents } from './outcome.ts'
 import type { Change } from './outcome.ts'
 import { planGroups } from './plan.ts'
-import type { AdminAction, BlockedRef, ComposedDsn, DsnFacts, SpoolError, SpoolEvent, SpoolHost, SpoolOptions, SpoolReply } from './ports.ts'
+import type {
+  AdminAction,
+  BlockedRef,
+  ComposedDsn,
+  DsnFacts,
+  SpoolError,
+  SpoolEvent,
+  SpoolHost,
+  SpoolOptions,
+  SpoolReply,
+} from './ports.ts'
 import type { GroupRecord, HighMarks, MessageRecord, StoredBody } from './record.ts'
 import type { Shard } from './shard.ts'
 import { INLINE_BYTES_MAX } from './slab.ts'

@@ -90,4 +90,3 @@ export function receivedId(line: string): string {
   const at = line.indexOf('"type":"reception","id":"')
   return at < 0 ? '' : line.slice(at + 25, line.indexOf('"', at + 25))
 }
-

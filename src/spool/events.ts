@@ -29,7 +29,7 @@ export interface EventTailOptions {
   readonly clock?: Clock
   /** The first offset wanted, or `end`: only what is written from now on. Default 0. */
   readonly from?: number | 'end'
-  /** Default 200. */
+  /** Default 200; 0 takes whatever is there. */
   readonly holdBackMs?: number
 }
 
@@ -160,7 +160,7 @@ export class EventTail {
 
   /** The next lines in order of offset, at most `max`; none when there is nothing new (or not old enough). */
   async poll(max: number = LINES_MAX): Promise<EventLine[]> {
-    const horizon = (this.#clock.now() - this.#holdBackMs) * OFFSETS_A_MS
+    const horizon = this.#holdBackMs > 0 ? (this.#clock.now() - this.#holdBackMs) * OFFSETS_A_MS : Infinity
     const taken: EventLine[] = []
     while (taken.length < max) {
       for (const cursor of this.#cursors) await cursor.fill()

@@ -64,7 +64,8 @@ export class DiskGauge {
     } catch (error) {
       log.warn({ directory, error: String(error) }, 'free space unknown')
     }
-    if (this.full !== was) log.warn({ freeBytes: this.freeBytes, full: this.full }, this.full ? 'disk is full: refusing mail' : 'disk has room again')
+    if (this.full !== was)
+      log.warn({ freeBytes: this.freeBytes, full: this.full }, this.full ? 'disk is full: refusing mail' : 'disk has room again')
   }
 
   #next(): void {

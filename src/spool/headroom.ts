@@ -66,8 +66,8 @@ export class Headroom {
       await this.#files.write(this.#file, buffers, this.#size)
       this.#size = target
     } catch (error) {
-      this.#left = 0
-      this.#size = await this.#files.size(this.#file)
+      // Half of it helps nobody, and the event log needs the room.
+      await this.#files.truncate(this.#file, this.#size)
       throw error
     }
   }

@@ -27,6 +27,7 @@ const NOTHING = Buffer.alloc(0)
 /** lmdb-js's page counts; its declaration says `{}`. */
 interface Stats {
   readonly pageSize: number
+  readonly entryCount: number
   readonly treeBranchPageCount: number
   readonly treeLeafPageCount: number
   readonly overflowPages: number
@@ -114,6 +115,10 @@ class LmdbIndex implements SpoolIndex {
     const list = stats.free.treeBranchPageCount + stats.free.treeLeafPageCount + stats.free.overflowPages
     const pages = Math.max(0, stats.lastPageNumber + 1 - META_PAGES - used - list)
     return pages * stats.pageSize + (this.#headroom?.bytes ?? 0)
+  }
+
+  countAll(): number {
+    return (this.#root.getStats() as Stats).entryCount
   }
 
   /** For the writer: `file` is where LMDB keeps its pages. */

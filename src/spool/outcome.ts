@@ -24,6 +24,7 @@ export interface Origin {
   readonly source: string
   readonly peer: string
   readonly peerDsn: boolean
+  readonly peerDeliverBy: boolean
   readonly expired: boolean
   readonly lastAttemptAt: number
 }
@@ -65,9 +66,14 @@ const EVENT_OF: Readonly<Record<Outcome, EventType>> = {
   [Outcome.bounced]: EventType.bounce,
 }
 
-/** Success is reported when asked for, unless the peer's DSN makes that its duty (RFC 3461 §5.2.2), or for a trace (RFC 2852 §4). */
+/** RFC 2852 §4.1.4: relaying is reported for a trace, and when the time is lost at a peer that knows nothing of it. */
+function owesRelay(group: GroupRecord, recipient: Recipient, settlement: Settlement): boolean {
+  return (group.traced || (group.timed && !settlement.peerDeliverBy)) && (recipient.notify & Notify.never) === 0
+}
+
+/** Success is reported when asked for, unless the peer's DSN makes that its duty (RFC 3461 §5.2.2), or for DELIVERBY. */
 function wantsSuccess(group: GroupRecord, recipient: Recipient, action: DsnAction, settlement: Settlement): boolean {
-  if (group.traced && (recipient.notify & Notify.never) === 0) return true
+  if (action === 'relayed' && owesRelay(group, recipient, settlement)) return true
   return wants(recipient, action) && (action === 'delivered' || !settlement.peerDsn)
 }
 
@@ -148,8 +154,8 @@ export function applySettlement(group: GroupRecord, settlement: Settlement, retr
     if (told) reports.push(told)
   })
   const next = pending.length > 0 ? reschedule(group, pending, settlement, last, retry, random) : undefined
-  const { site, source, peer, peerDsn, finishedAt } = settlement
-  return { next, events, reports, origin: { site, source, peer, peerDsn, expired: false, lastAttemptAt: finishedAt } }
+  const { site, source, peer, peerDsn, peerDeliverBy, finishedAt } = settlement
+  return { next, events, reports, origin: { site, source, peer, peerDsn, peerDeliverBy, expired: false, lastAttemptAt: finishedAt } }
 }
 
 /** One event for each pending recipient, about something that is no attempt. */
@@ -161,7 +167,7 @@ function eventsAbout(group: GroupRecord, type: EventType, now: number, verdict: 
 
 /** A change that no attempt made. */
 function originOf(group: GroupRecord, peer: string, expired: boolean): Origin {
-  return { site: '', source: '', peer, peerDsn: false, expired, lastAttemptAt: group.lastAttemptAt }
+  return { site: '', source: '', peer, peerDsn: false, peerDeliverBy: false, expired, lastAttemptAt: group.lastAttemptAt }
 }
 
 function giveUp(group: GroupRecord, type: EventType, now: number, verdict: SpoolReply, origin: Origin): Change {

@@ -4,6 +4,7 @@
 // shard of their message. Everything that is promised here is durable before it is told (see committer.ts).
 
 import { assert } from '../lib/assert.ts'
+import type { Timer } from '../lib/clock.ts'
 import { Committer } from './committer.ts'
 import type { CommitterPorts } from './committer.ts'
 import type { ChangeRequest } from './commitgroup.ts'
@@ -47,6 +48,8 @@ const DAY_MS = 86_400_000
 const BACKLOG_BYTES = 256 * 1024
 /** Rows read before the event loop gets its turn: about 2 ms. */
 const ROWS_PER_TURN = 2000
+/** Looking for messages without groups waits until a start is long over. */
+const SWEEP_AFTER_MS = 60_000
 
 /** A shard with what belongs to it. */
 interface Owned {
@@ -67,6 +70,7 @@ export class SpoolOwner {
   readonly #pool = new ChunkPool()
   /** For each rescan under way the ids that were announced meanwhile: it skips them. */
   readonly #fresh = new Set<Set<MessageId>>()
+  readonly #timers: Timer[] = []
   #closing = false
   #compacting = false
   #background: Promise<unknown> = Promise.resolve()
@@ -217,6 +221,7 @@ export class SpoolOwner {
   async close(): Promise<void> {
     this.#closing = true
     this.#gauge.stop()
+    for (const timer of this.#timers) timer.cancel()
     for (const intake of this.#open) intake.abort()
     try {
       await this.flush()
@@ -316,16 +321,19 @@ export class SpoolOwner {
     return count
   }
 
-  /** What need not be done before the first message: lost reception lines, stray messages. */
-  #recover({ shard, committer }: Owned): void {
+  /** What need not be done before the first message: lost reception lines, and much later stray messages. */
+  #recover(owned: Owned): void {
+    const { shard } = owned
     const below = shard.takeId()
+    const stop = (): boolean => this.#closing
+    this.#inBackground(shard, () => relogReceptions(shard, eventsDirectory(this.#dataDir, shard.number), below, stop))
+    this.#timers.push(this.#options.clock.after(SWEEP_AFTER_MS, () => this.#inBackground(shard, () => this.#sweep(owned, below))))
+  }
+
+  async #sweep({ shard, committer }: Owned, below: MessageId): Promise<void> {
     const drop = (id: MessageId): Promise<boolean> => new Promise((done) => committer.repair({ kind: 'drop', id, done }))
-    const work = async (): Promise<void> => {
-      await relogReceptions(shard, eventsDirectory(this.#dataDir, shard.number), below, () => this.#closing)
-      const dropped = await sweepStrays(shard, below, drop, () => this.#closing)
-      if (dropped > 0) this.#host.log.error({ shard: shard.number, messages: dropped }, 'messages without recipients removed')
-    }
-    this.#inBackground(shard, work)
+    const dropped = await sweepStrays(shard, this.#options.clock, below, drop, () => this.#closing)
+    if (dropped > 0) this.#host.log.error({ shard: shard.number, messages: dropped }, 'messages without recipients removed')
   }
 
   #compact(): void {

@@ -85,6 +85,7 @@ export function planGroups(
       lastAttemptAt: 0,
       hasExtents,
       alone: shares.length === 1,
+      timed: envelope.deliverBy !== 0,
       traced: (envelope.flags & EnvelopeFlag.deliverByTrace) !== 0,
       lastStartedAt: 0,
     }

@@ -175,7 +175,7 @@ export interface DsnRecipient extends Recipient {
 
 /**
  * Everything a notification says. Only recipients whose NOTIFY asks for the report are listed, and relayed ones of a
- * message with a DELIVERBY trace; never for a null sender.
+ * message for which DELIVERBY asks for it; never for a null sender.
  */
 export interface DsnFacts {
   /** Id reserved for the notification: the same again when its commit is retried. */
@@ -193,6 +193,8 @@ export interface DsnFacts {
   readonly peer: string
   /** Whether the peer announced DSN (RFC 3461 §5.2.2). */
   readonly peerDsn: boolean
+  /** Whether the peer announced DELIVERBY (RFC 2852 §4.1.4.2). */
+  readonly peerDeliverBy: boolean
   /** Given up because its time is over, not because of a reply. */
   readonly expired: boolean
   /** ms since 1970 of the last attempt, 0 when there was none. */

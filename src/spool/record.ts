@@ -8,8 +8,8 @@
 
 import { Packr, Unpackr } from 'msgpackr'
 import { assert } from '../lib/assert.ts'
-import { utf8 } from '../lib/bytes.ts'
 import type { Extent } from './segments.ts'
+import { TextCache } from './textcache.ts'
 import type { Envelope, Group, MessageId, QueueClass, QueueRow, Recipient } from './types.ts'
 
 const VERSION = 1
@@ -136,8 +136,12 @@ const HAS_EXTENTS = 2
 const ALONE = 4
 const TRACED = 8
 const CLASS_SHIFT = 4
+const CLASS_MASK = 3
+const TIMED = 64
 
 const GROUP_HEADER = 64
+
+const names = new TextCache()
 
 /** A group as the owner handles it. */
 export interface GroupRecord extends Group {
@@ -145,6 +149,8 @@ export interface GroupRecord extends Group {
   readonly hasExtents: boolean
   /** The message has no other group, and no C record. */
   readonly alone: boolean
+  /** The message has a DELIVERBY time: relaying it to where that is unknown is reported (RFC 2852 §4.1.4.2). */
+  readonly timed: boolean
   /** DELIVERBY asked for a trace: relaying is reported (RFC 2852 §4). */
   readonly traced: boolean
   /** Start of the attempt that ended at `lastAttemptAt`; both together tell a settlement that is sent again. */
@@ -152,7 +158,8 @@ export interface GroupRecord extends Group {
 }
 
 function flagsOf(group: GroupRecord): number {
-  const bits = (group.held ? HELD : 0) | (group.hasExtents ? HAS_EXTENTS : 0) | (group.alone ? ALONE : 0) | (group.traced ? TRACED : 0)
+  const { held, hasExtents, alone, traced, timed } = group
+  const bits = (held ? HELD : 0) | (hasExtents ? HAS_EXTENTS : 0) | (alone ? ALONE : 0) | (traced ? TRACED : 0) | (timed ? TIMED : 0)
   return bits | (group.class << CLASS_SHIFT)
 }
 
@@ -194,9 +201,9 @@ export function decodeRow(id: MessageId, group: number, value: Buffer): QueueRow
   return {
     id,
     group,
-    domain: utf8(value, GROUP_HEADER, tenantAt),
-    tenant: utf8(value, tenantAt, tenantAt + value.readUInt16LE(6)),
-    class: (flags >> CLASS_SHIFT) as QueueClass,
+    domain: names.text(value, GROUP_HEADER, tenantAt),
+    tenant: names.text(value, tenantAt, tenantAt + value.readUInt16LE(6)),
+    class: ((flags >> CLASS_SHIFT) & CLASS_MASK) as QueueClass,
     priority: value.readInt8(2),
     due: value.readDoubleLE(8),
     expires: value.readDoubleLE(16),
@@ -224,6 +231,7 @@ export function decodeGroup(id: MessageId, group: number, value: Buffer): GroupR
     lastAttemptAt: value.readDoubleLE(48),
     hasExtents: (flags & HAS_EXTENTS) !== 0,
     alone: (flags & ALONE) !== 0,
+    timed: (flags & TIMED) !== 0,
     traced: (flags & TRACED) !== 0,
     lastStartedAt: value.readDoubleLE(56),
   }

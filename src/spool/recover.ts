@@ -1,7 +1,7 @@
 // What a start does about what a crash left in bodies and index: torn segment tails, orphan segments, stray messages.
 // The event log cuts its own tail (eventlog.ts); lost reception lines come back by receptions.ts. Owner thread.
 
-import { nextTurn } from './disk.ts'
+import type { Clock } from '../lib/clock.ts'
 import type { SpoolDisk, SpoolFiles, SpoolIndex } from './disk.ts'
 import { messageId } from './ids.ts'
 import { BODIES, GROUPS, idOf, idRange, MESSAGES, readU56 } from './keys.ts'
@@ -70,8 +70,9 @@ async function cutTail(files: SpoolFiles, path: string, end: number, log: SpoolL
   }
 }
 
-/** Messages looked at before the event loop gets its turn. */
+/** Messages looked at in one go; then there is a rest: nobody waits for this. */
 const CHUNK = 500
+const REST_MS = 20
 
 /** Messages of a piece of the index that have no group. */
 function straysAmong(index: SpoolIndex, ids: readonly MessageId[]): MessageId[] {
@@ -90,6 +91,7 @@ function straysAmong(index: SpoolIndex, ids: readonly MessageId[]): MessageId[] 
  */
 export async function sweepStrays(
   shard: Shard,
+  clock: Clock,
   below: MessageId,
   drop: (id: MessageId) => Promise<boolean>,
   stop: () => boolean,
@@ -102,7 +104,7 @@ export async function sweepStrays(
     for (const id of straysAmong(shard.index, ids)) {
       if (await drop(id)) dropped++
     }
-    await nextTurn(shard.disk)
+    await new Promise<void>((resolve) => clock.after(REST_MS, resolve))
   }
   return dropped
 }

@@ -186,7 +186,7 @@ export class Segments {
   /** Syncs and closes; what has no live bytes goes. */
   async close(): Promise<void> {
     await this.sync()
-    for (const segment of [...this.#segments.values()]) {
+    for (const segment of this.#segments.values()) {
       this.#seal(segment)
       this.#collect(segment)
       await this.#closeFile(segment)

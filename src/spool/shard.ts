@@ -6,7 +6,8 @@ import type { Batch } from './batch.ts'
 import type { SpoolDisk, SpoolIndex } from './disk.ts'
 import { EventLog } from './eventlog.ts'
 import { messageId, sequenceOf } from './ids.ts'
-import { groupKey, GROUPS, HIGH_KEY, idRange, leftKey, messageKey, MESSAGES } from './keys.ts'
+import { BODIES, groupKey, GROUPS, HIGH_KEY, idRange, leftKey, LEFTS, messageKey } from './keys.ts'
+import type { KeyRange } from './keys.ts'
 import { bodiesDirectory, eventsDirectory, shardDirectory } from './layout.ts'
 import type { SpoolLog } from './ports.ts'
 import { decodeGroup, decodeHigh, decodeLeft, decodeMessage } from './record.ts'
@@ -177,8 +178,14 @@ export class Shard {
     const directory = bodiesDirectory(options.dataDir, options.shard)
     await recoverSegments(options.disk, directory, this.index, this.segments, options.log)
     await this.disk.syncDirectory(shardDirectory(options.dataDir, options.shard))
-    this.messages = this.index.count(MESSAGES.from, MESSAGES.to)
-    this.groups = this.index.count(GROUPS.from, GROUPS.to)
+    this.groups = this.#count(GROUPS)
+    // Messages lie on many pages: whatever is no other record is one.
+    const marks = this.index.get(HIGH_KEY) ? 1 : 0
+    this.messages = this.index.countAll() - this.groups - this.#count(LEFTS) - this.#count(BODIES) - marks
+  }
+
+  #count({ from, to }: KeyRange): number {
+    return this.index.count(from, to)
   }
 
   /** Copies an extent, or as much as fits, into `target` at `at`; answers where it ends. */

@@ -139,6 +139,8 @@ export interface Settlement {
   readonly peer: string
   /** Whether the peer announced DSN, so that success reports are its duty (RFC 3461 §5.2.2). */
   readonly peerDsn: boolean
+  /** Whether the peer announced DELIVERBY and was told the time that remains (RFC 2852 §4.1.4). */
+  readonly peerDeliverBy: boolean
   /** `TLSv1.3` and the like, '' for plain. */
   readonly tls: string
   readonly startedAt: number

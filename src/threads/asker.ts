@@ -31,7 +31,11 @@ export class Asker {
 
   /** As `ask`, with a way to end a stream that would go on. */
   stream(thread: string, verb: string, args: unknown, row: (row: unknown) => void): { done: Promise<void>; cancel: () => void } {
-    if (!this.#isUp(thread)) return { done: Promise.reject(new ControlError(NOT_RUNNING, `thread ${thread} is being restarted; try again`)), cancel: () => undefined }
+    if (!this.#isUp(thread))
+      return {
+        done: Promise.reject(new ControlError(NOT_RUNNING, `thread ${thread} is being restarted; try again`)),
+        cancel: () => undefined,
+      }
     const request = this.#next++
     const done = new Promise<void>((resolve, reject) => {
       this.#pending.set(request, { thread, row, end: (error) => (error === undefined ? resolve() : reject(error)) })

@@ -37,5 +37,4 @@ export class Channel<Out, In> {
     this.#batch = []
     this.#port.postMessage(batch)
   }
-
 }

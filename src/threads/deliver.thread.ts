@@ -68,7 +68,8 @@ const host: DeliverHost = {
     scheduler?.send({ kind: 'deliver.up', conn })
   },
   pull: (conn, want) => scheduler?.send({ kind: 'deliver.pull', conn, want }),
-  returned: (conn, items: readonly ReturnedItem[], reason: ReturnReason) => scheduler?.send({ kind: 'deliver.returned', conn, items, reason }),
+  returned: (conn, items: readonly ReturnedItem[], reason: ReturnReason) =>
+    scheduler?.send({ kind: 'deliver.returned', conn, items, reason }),
   connectionDown: (conn, down: ConnectionDown) => {
     traced.delete(conn)
     scheduler?.send({ kind: 'deliver.down', conn, down })
@@ -103,6 +104,8 @@ function settingsOf(from: Config): DeliverSettings {
   }
 }
 
+// Nothing to do before: what main and the peers send waits in its ports.
+Atomics.wait(thread.data.spoolOpen, 0, 0)
 const reader = await SpoolReader.open(config.dataDir)
 const core = new DeliverCore({ ...settingsOf(config), host, reader, clock: systemClock, trace })
 let router = makeRouter(config)
@@ -149,12 +152,14 @@ function peer(name: string, port: MessagePort): void {
   }
   const channel = new Channel<DeliverToOwner, OwnerToDeliver>(port, (message) => acknowledged(message.batch))
   owners.set(name, { channel })
-  for (const [batch, { owner, settlements }] of unacknowledged) if (owner === name) channel.send({ kind: 'deliver.settle', batch, settlements })
+  for (const [batch, { owner, settlements }] of unacknowledged)
+    if (owner === name) channel.send({ kind: 'deliver.settle', batch, settlements })
 }
 
 function unsettled(): { id: number; group: number }[] {
   const rows: { id: number; group: number }[] = []
-  for (const { settlements } of unacknowledged.values()) for (const { id, group } of unpackSettlements(settlements)) rows.push({ id, group })
+  for (const { settlements } of unacknowledged.values())
+    for (const { id, group } of unpackSettlements(settlements)) rows.push({ id, group })
   return rows
 }
 

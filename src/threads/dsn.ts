@@ -19,7 +19,13 @@ export function dsnComposer(config: Config, policy: RelayPolicy): (facts: DsnFac
   return (facts) => {
     const { envelope, row, content } = facts
     const queueId = idToText(facts.id)
-    const common = { peer: facts.peer, peerDsn: facts.peerDsn, peerDeliverBy: false, lastAttemptAt: facts.lastAttemptAt, retryUntil: row.expires }
+    const common = {
+      peer: facts.peer,
+      peerDsn: facts.peerDsn,
+      peerDeliverBy: facts.peerDeliverBy,
+      lastAttemptAt: facts.lastAttemptAt,
+      retryUntil: row.expires,
+    }
     const dsn = composeDsn({
       queueId: idToText(envelope.id),
       envelope,

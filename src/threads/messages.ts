@@ -81,7 +81,7 @@ export function unpackSettled(packed: Packed): Settled[] {
 export function packSettlements(settlements: readonly Settlement[]): Packed {
   const out: (number | string | boolean)[] = []
   for (const s of settlements) {
-    out.push(s.id, s.group, s.site, s.source, s.peer, s.peerDsn, s.tls, s.startedAt, s.finishedAt, s.results.length)
+    out.push(s.id, s.group, s.site, s.source, s.peer, s.peerDsn, s.peerDeliverBy, s.tls, s.startedAt, s.finishedAt, s.results.length)
     for (const r of s.results) out.push(r.index, r.outcome, r.code, r.enhanced, r.text)
   }
   return out
@@ -91,8 +91,8 @@ export function unpackSettlements(packed: Packed): Settlement[] {
   const settlements: Settlement[] = []
   for (let at = 0; at < packed.length;) {
     const results: RecipientResult[] = []
-    const count = packed[at + 9] as number
-    for (let i = 0, r = at + 10; i < count; i++, r += 5) {
+    const count = packed[at + 10] as number
+    for (let i = 0, r = at + 11; i < count; i++, r += 5) {
       results.push({
         index: packed[r] as number,
         outcome: packed[r + 1] as Outcome,
@@ -109,11 +109,12 @@ export function unpackSettlements(packed: Packed): Settlement[] {
       source: packed[at + 3] as string,
       peer: packed[at + 4] as string,
       peerDsn: packed[at + 5] as boolean,
-      tls: packed[at + 6] as string,
-      startedAt: packed[at + 7] as number,
-      finishedAt: packed[at + 8] as number,
+      peerDeliverBy: packed[at + 6] as boolean,
+      tls: packed[at + 7] as string,
+      startedAt: packed[at + 8] as number,
+      finishedAt: packed[at + 9] as number,
     })
-    at += 10 + count * 5
+    at += 11 + count * 5
   }
   return settlements
 }
@@ -144,6 +145,8 @@ export interface ThreadData {
   readonly ticketKeys: Uint8Array
   /** Failed logins and quotas, counted over all net threads. */
   readonly auth: AuthMemory
+  /** Turns 1 when every owner has opened its shards: LMDB wants writers before readers in one process. */
+  readonly spoolOpen: Int32Array
   /** Shards of the data directory. */
   readonly shards: number
   /** Addresses already bound by name, for `port: 0` after the first thread. */

@@ -13,7 +13,7 @@ import { shardOf } from '../spool/ids.ts'
 import { Channel } from './channel.ts'
 import type { DeliverToScheduler, OwnerToScheduler, SchedulerToDeliver, SchedulerToOwner } from './messages.ts'
 import { packItems, unpackRows, unpackSettled } from './messages.ts'
-import { schedulerSettings } from './settings.ts'
+import { schedulerSettings } from './scheduler-settings.ts'
 import { thisThread, type Answer } from './thread.ts'
 import { kindOf, ownerOf } from './topology.ts'
 
@@ -30,7 +30,10 @@ const threadOf = new Map<number, number>()
 let early: (() => void)[] | undefined = []
 const spoken = new Set<number>()
 
-function byOwner<T extends RowRef>(rows: readonly T[], send: (owner: Channel<SchedulerToOwner, OwnerToScheduler>, rows: T[]) => void): void {
+function byOwner<T extends RowRef>(
+  rows: readonly T[],
+  send: (owner: Channel<SchedulerToOwner, OwnerToScheduler>, rows: T[]) => void,
+): void {
   const split = new Map<string, T[]>()
   for (const row of rows) {
     const name = ownerOf(shardOf(row.id), netThreads)
@@ -63,7 +66,8 @@ const host: SchedulerHost<Destination> = {
   },
   expire: (rows: readonly BlockedRow[]) => byOwner(rows, (owner, list) => owner.send({ kind: 'schedule.expire', rows: list })),
   warn: (rows: readonly BlockedRow[]) => byOwner(rows, (owner, list) => owner.send({ kind: 'schedule.warn', rows: list })),
-  bounce: (rows: readonly RowRef[], reply: Reply) => byOwner(rows, (owner, list) => owner.send({ kind: 'schedule.bounce', rows: list, reply })),
+  bounce: (rows: readonly RowRef[], reply: Reply) =>
+    byOwner(rows, (owner, list) => owner.send({ kind: 'schedule.bounce', rows: list, reply })),
   backedOff: (record) => thread.log.warn({ ...record, until: new Date(record.until).toISOString() }, 'site backed off'),
 }
 
@@ -169,10 +173,19 @@ function counts(): Record<string, number> {
   return total
 }
 
-const QUEUE_STATES = { held: 'held', scheduled: 'scheduled', routing: 'ready', ready: 'ready', inFlight: 'active', leaving: 'active' } as const
+const QUEUE_STATES = {
+  held: 'held',
+  scheduled: 'scheduled',
+  routing: 'ready',
+  ready: 'ready',
+  inFlight: 'active',
+  leaving: 'active',
+} as const
 
 function overlay(refs: readonly RowRef[]): unknown[] {
-  return scheduler.view(refs).map((view) => view && { site: view.site || view.domain, state: QUEUE_STATES[view.state], nextAttempt: view.nextAttempt })
+  return scheduler
+    .view(refs)
+    .map((view) => view && { site: view.site || view.domain, state: QUEUE_STATES[view.state], nextAttempt: view.nextAttempt })
 }
 
 function explain(ref: RowRef): unknown {

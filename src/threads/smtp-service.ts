@@ -17,13 +17,8 @@ import type { Intake, RecipientFacts, SenderDecision, SmtpEvent, SmtpHost } from
 import { SmtpSession } from '../session/smtp/session.ts'
 import type { SpoolOwner } from '../spool/owner.ts'
 import { Enhanced, ReplyCode } from '../wire/smtp/codes.ts'
-import { cidrs, relayPolicy } from './settings.ts'
+import { cidrs, relayPolicy } from './net-settings.ts'
 import type { Traces } from './traces.ts'
-
-/** RFC 2852 §3: the least by-time offered for mode R. */
-const DELIVER_BY_SECONDS_MIN = 60
-/** RFC 4865 §4: a week. */
-const FUTURE_RELEASE_SECONDS_MAX = 604_800
 
 /** A TLS layer that lacks nothing: what it is offered is what TLS can bring at all. */
 const ANY_TLS: AuthTls = { binding: () => Buffer.alloc(1), certificateAddresses: ['any@example.org'] }
@@ -50,7 +45,15 @@ class SmtpConnection extends Connection implements SmtpHost {
   #session: SmtpSession | undefined
   #exchange: AuthExchange | undefined
 
-  constructor(service: SmtpService, id: number, socket: Socket, endpoints: Endpoints, release: () => void, options: ConnectionOptions, events: ConnectionEvents) {
+  constructor(
+    service: SmtpService,
+    id: number,
+    socket: Socket,
+    endpoints: Endpoints,
+    release: () => void,
+    options: ConnectionOptions,
+    events: ConnectionEvents,
+  ) {
     super(socket, options, events)
     this.#service = service
     this.id = id
@@ -239,8 +242,8 @@ export class SmtpService {
         smtpUtf8: true,
         dsn: true,
         mtPriority: true,
-        deliverBySeconds: DELIVER_BY_SECONDS_MIN,
-        futureReleaseSeconds: FUTURE_RELEASE_SECONDS_MAX,
+        deliverBySeconds: Math.ceil(config.limits.deliverByMsMin / 1000),
+        futureReleaseSeconds: Math.floor(config.limits.futureReleaseMsMax / 1000),
       },
       bareLf: config.smtp.bareLf,
       limits: config.limits,

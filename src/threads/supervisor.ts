@@ -18,6 +18,8 @@ interface Child {
   readonly name: string
   worker: Worker | undefined
   channel: Channel<FromMain, ToMain> | undefined
+  /** Who waits for the first start; undefined afterwards. */
+  starting: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined
   up: boolean
   startedAt: number
   failures: number
@@ -45,23 +47,32 @@ export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #children = new Map<string, Child>()
   #stopping = false
-  #firstFailure: ((error: Error) => void) | undefined
 
   constructor(options: SupervisorOptions) {
     this.#options = options
   }
 
-  /** Starts the named threads one after the other; each is up before the next. Rejects when one dies before it is up. */
+  /** Starts the named threads together and resolves when all are up. Rejects when one dies before it is. */
   async start(names: readonly string[]): Promise<void> {
-    for (const name of names) {
-      const child: Child = { name, worker: undefined, channel: undefined, up: false, startedAt: 0, failures: 0, listeners: [], lastError: '' }
+    await Promise.all(names.map((name) => this.#startOne(name)))
+  }
+
+  #startOne(name: string): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      const child: Child = {
+        name,
+        worker: undefined,
+        channel: undefined,
+        starting: { resolve, reject },
+        up: false,
+        startedAt: 0,
+        failures: 0,
+        listeners: [],
+        lastError: '',
+      }
       this.#children.set(name, child)
-      await new Promise<void>((resolve, reject) => {
-        this.#firstFailure = reject
-        this.#spawn(child, resolve)
-      })
-      this.#firstFailure = undefined
-    }
+      this.#spawn(child)
+    })
   }
 
   names(): string[] {
@@ -101,17 +112,17 @@ export class Supervisor {
     return new Promise((resolve) => worker.once('exit', () => resolve()))
   }
 
-  #spawn(child: Child, onUp?: () => void): void {
+  #spawn(child: Child): void {
     const { clock, data } = this.#options
     const entry = new URL(`../${TOPOLOGY[kindOf(child.name)].entry}`, import.meta.url)
     if (!import.meta.url.endsWith('.ts')) entry.pathname = entry.pathname.replace(/\.ts$/, '.js')
     const worker = new Worker(entry, { workerData: data(child.name), name: child.name })
     child.worker = worker
     child.startedAt = clock.now()
-    child.channel = new Channel<FromMain, ToMain>(worker, (message) => this.#receive(child, message, onUp))
+    child.channel = new Channel<FromMain, ToMain>(worker, (message) => this.#receive(child, message))
     worker.on('error', (error: unknown) => {
       child.lastError = error instanceof Error ? (error.stack ?? error.message) : String(error)
-      if (error instanceof Error) this.#firstFailure?.(error)
+      if (error instanceof Error) child.starting?.reject(error)
     })
     worker.once('exit', (code) => this.#onExit(child, code))
     this.#join(child)
@@ -129,13 +140,14 @@ export class Supervisor {
     }
   }
 
-  #receive(child: Child, message: ToMain, onUp: (() => void) | undefined): void {
+  #receive(child: Child, message: ToMain): void {
     switch (message.kind) {
       case 'thread.up':
         child.up = true
         child.listeners = message.listeners
         this.#options.events.up(child.name, message.listeners)
-        onUp?.()
+        child.starting?.resolve()
+        child.starting = undefined
         break
       case 'thread.drained':
         this.#options.events.drained(child.name)
@@ -156,8 +168,8 @@ export class Supervisor {
     child.up = false
     this.#options.events.down(child.name)
     if (this.#stopping) return
-    if (this.#firstFailure) {
-      this.#firstFailure(new Error(child.lastError || `thread ${child.name} ended with code ${code} before it was up`))
+    if (child.starting) {
+      child.starting.reject(new Error(child.lastError || `thread ${child.name} ended with code ${code} before it was up`))
       return
     }
     const lived = this.#options.clock.now() - child.startedAt

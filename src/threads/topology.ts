@@ -1,12 +1,12 @@
 // Which threads there are, what each owns and what it must never import: one table, held by test/tidy.
 
-export type ThreadKind = 'main' | 'net' | 'scheduler' | 'deliver'
+export type ThreadKind = 'main' | 'net' | 'scheduler' | 'deliver' | 'password'
 
 export interface ThreadRow {
   /** Entry module, relative to src. */
   readonly entry: string
   /** How many: a number, or the key of `config.threads` that says so. */
-  readonly count: 1 | 'net' | 'deliver'
+  readonly count: 1 | 'net' | 'deliver' | '1 per net'
   readonly owns: string
   /** Paths under src that the entry's static imports must not reach. */
   readonly neverImports: readonly string[]
@@ -23,7 +23,7 @@ export const TOPOLOGY: Readonly<Record<ThreadKind, ThreadRow>> = {
     entry: 'threads/net.thread.ts',
     count: 'net',
     owns: 'listeners, sessions of every mail protocol, the shards given to it',
-    neverImports: ['deliver', 'admin', 'cli', 'queue/scheduler.ts'],
+    neverImports: ['deliver', 'admin', 'cli', 'queue/schedule.ts'],
   },
   scheduler: {
     entry: 'threads/scheduler.thread.ts',
@@ -35,7 +35,13 @@ export const TOPOLOGY: Readonly<Record<ThreadKind, ThreadRow>> = {
     entry: 'threads/deliver.thread.ts',
     count: 'deliver',
     owns: 'outbound connections, attempts, routing, TLS policy of the peer',
-    neverImports: ['session', 'store', 'admin', 'cli', 'spool/owner.ts', 'spool/committer.ts', 'queue/scheduler.ts'],
+    neverImports: ['session', 'store', 'admin', 'cli', 'spool/owner.ts', 'spool/committer.ts', 'queue/schedule.ts'],
+  },
+  password: {
+    entry: 'threads/password.job.ts',
+    count: '1 per net',
+    owns: 'nothing: hashes one password after the other for the net thread that made it',
+    neverImports: ['net', 'session/smtp', 'spool', 'queue', 'deliver', 'admin', 'cli'],
   },
 }
 

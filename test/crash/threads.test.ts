@@ -28,7 +28,11 @@ for (const thread of ['net.1', 'net.2', 'scheduler', 'deliver.1'] as const) {
       await eventually(MS_MAX, 'load is taken', () => load.acknowledged.size > before + 200 || undefined)
       // 69: it has not come up again after the last round.
       await eventually(MS_MAX, `${thread} is up`, async () => (await server.command('debug', 'throw', thread)).code === 0 || undefined)
-      await eventually(MS_MAX, `death ${round} of ${thread} is logged`, () => server.child.output().split('thread died').length > round || undefined)
+      await eventually(
+        MS_MAX,
+        `death ${round} of ${thread} is logged`,
+        () => server.child.output().split('thread died').length > round || undefined,
+      )
     }
     const before = load.acknowledged.size
     await eventually(MS_MAX, 'load is taken after the last death', () => load.acknowledged.size > before + 200 || undefined)

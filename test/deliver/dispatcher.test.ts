@@ -61,6 +61,7 @@ test('messages share a connection, and each outcome names the peer', async (t) =
       source: 'default',
       peer: info.peer,
       peerDsn: true,
+      peerDeliverBy: false,
       tls: '',
       startedAt: clock.now(),
       finishedAt: clock.now(),

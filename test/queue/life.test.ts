@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { messageId } from '../../src/spool/ids.ts'
-import { bench, DAY, drain, pass, REFUSED, routeTo, row, rowsOf, up } from './support.ts'
+import { bench, DAY, drain, pass, REFUSED, routeTo, row, rowsOf, up, upFast } from './support.ts'
 
 const gone = (id: number, group = 0): { kind: 'gone'; id: number; group: number } => ({ kind: 'gone', id, group })
 
@@ -193,7 +193,8 @@ test('a dead owner takes its rows along, but for those in flight; it announces t
   const [mine, other] = [messageId(1, 7), messageId(2, 7)]
   b.scheduler.announce([row(mine), row(mine + 1), row(other)])
   routeTo(b)
-  const conn = up(b)
+  const conn = upFast(b)
+  b.scheduler.pull(conn, 1)
   assert.deepEqual(b.host.takeIds(), [mine])
   b.scheduler.ownerDown([1])
   assert.equal(b.scheduler.residentCount, 2)
@@ -212,8 +213,8 @@ test('what a deliver thread holds after an owner died stays in flight; what it d
   const ids = [messageId(1, 1), messageId(1, 2), messageId(1, 3)]
   b.scheduler.announce(ids.map((id) => row(id)))
   routeTo(b)
-  const conn = up(b)
-  for (let i = 0; i < 2; i++) b.scheduler.pull(conn, 1)
+  const conn = upFast(b)
+  for (let i = 0; i < 3; i++) b.scheduler.pull(conn, 1)
   assert.deepEqual(b.host.takeIds(), ids)
   b.scheduler.ownerDown([1])
   b.scheduler.announce([row(ids[0] as number), row(ids[1] as number)])

@@ -15,6 +15,16 @@ test('a domain is asked about once, however many rows wait for it', () => {
   assert.deepEqual(b.host.opened, [])
 })
 
+test('a domain that lost its rows while it was asked about is not asked about twice', () => {
+  const b = bench()
+  b.scheduler.announce([row(1)])
+  b.scheduler.settled([{ kind: 'gone', id: 1, group: 0 }])
+  b.scheduler.announce([row(2)])
+  assert.equal(b.host.asked.length, 1)
+  routeTo(b)
+  assert.deepEqual(drain(b, up(b)), [2])
+})
+
 test('nothing is asked for rows that are not due', () => {
   const b = bench()
   b.scheduler.announce([row(1, { due: b.clock.now() + 60_000 })])

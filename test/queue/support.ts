@@ -146,6 +146,17 @@ export function up(b: Bench, want = 1): number {
   return opened.conn
 }
 
+/** The last connection comes up and shows that it is fast, so that it gets work ahead; its number. It has not asked yet. */
+export function upFast(b: Bench): number {
+  b.scheduler.announce(rowsOf(30, 9_000_000, { priority: 9 }))
+  const conn = up(b)
+  for (let n = 1; n <= 30; n++) {
+    b.scheduler.settled(b.host.takeIds().map((id) => ({ kind: 'gone', id, group: 0 })))
+    if (n < 30) b.scheduler.pull(conn, 1)
+  }
+  return conn
+}
+
 /** Takes and settles one message after the other until none is granted any more; their ids in order. */
 export function drain(b: Bench, conn: number, most = 100_000): number[] {
   const ids: number[] = []

@@ -41,6 +41,8 @@ export interface Peer {
   defers: number
   /** Share of messages in which the connection is lost. */
   drops: number
+  /** Share of messages that take a minute. */
+  stalls: number
 }
 
 export interface DomainModel {
@@ -179,6 +181,7 @@ export class World implements SchedulerHost<Peer> {
       refuses: 0,
       defers: 0,
       drops: 0,
+      stalls: 0,
       ...temper,
     }
     this.peers.set(name, peer)
@@ -392,7 +395,8 @@ export class World implements SchedulerHost<Peer> {
     line.busy = true
     const sent = item
     const alive = this.#while(thread)
-    this.later(line.peer.messageMs * (0.5 + this.random.float()), () => alive() && this.#sent(thread, line, sent))
+    const takesMs = this.random.float() < line.peer.stalls ? MINUTE : line.peer.messageMs * (0.5 + this.random.float())
+    this.later(takesMs, () => alive() && this.#sent(thread, line, sent))
   }
 
   #sent(thread: number, line: Line, item: GrantItem): void {

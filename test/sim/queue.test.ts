@@ -35,6 +35,7 @@ function populate(world: World, random: Prng): string[] {
       refuses: random.below(4) === 0 ? 0.2 : 0,
       defers: random.below(3) === 0 ? 0.3 : 0,
       drops: random.below(3) === 0 ? 0.02 : 0,
+      stalls: random.below(4) === 0 ? 0.01 : 0,
       limits: {
         connections: 1 + random.below(10),
         messagesPerConnection: 1 + random.below(50),
@@ -95,7 +96,7 @@ function weather(world: World, random: Prng): void {
 }
 
 function heal(world: World): void {
-  for (const peer of world.peers.values()) Object.assign(peer, { dead: false, refuses: 0, defers: 0, drops: 0 })
+  for (const peer of world.peers.values()) Object.assign(peer, { dead: false, refuses: 0, defers: 0, drops: 0, stalls: 0 })
   for (const domain of world.domains.values()) domain.failure = 'none'
   world.releaseAll()
 }
@@ -173,6 +174,21 @@ test('a transactional message overtakes a backlog of bulk at a slow provider', (
   const waits = world.delivered.filter((one) => one.tenant === 'shop').map(({ waitedMs }) => waitedMs)
   assert.equal(waits.length, 100)
   assert.ok(Math.max(...waits) < 2_000, `one waited ${Math.max(...waits)} ms`)
+})
+
+test('a message never waits behind a slow one while another connection could take it', () => {
+  const world = new World(1)
+  world.addDomain(
+    'big.example',
+    world.addPeer('provider', { messageMs: 100, stalls: 0.02, limits: { connections: 20, messagesPerConnection: 1_000 } }),
+  )
+  for (let i = 0; i < 300; i++) world.later(i * 1_000, () => world.accept(['big.example']))
+  world.run(10 * MINUTE)
+  const waits = world.delivered.map(({ waitedMs }) => waitedMs).sort((a, b) => a - b)
+  assert.equal(waits.length, 300)
+  const stalled = waits.filter((ms) => ms >= MINUTE).length
+  assert.ok(stalled >= 3 && stalled <= 12, `${stalled} messages took a minute`)
+  assert.ok((waits[waits.length - stalled - 1] ?? 0) < 3_000, `one waited ${waits[waits.length - stalled - 1]} ms`)
 })
 
 test('bulk keeps its minimum share of a provider that transactional alone could fill', () => {

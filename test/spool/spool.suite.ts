@@ -117,7 +117,9 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       const later = await bench.accept([RED], undefined, { acceptedAt: at, releaseAt: at + DAY, priority: 1 })
       const returned = await bench.accept([RED], undefined, { acceptedAt: at, deliverBy: at + HOUR, flags: EnvelopeFlag.deliverByReturn })
       const notified = await bench.accept([RED], undefined, { acceptedAt: at, deliverBy: at + HOUR })
-      const times = [later, returned, notified].map((id) => rowsOf(bench, id).map((row) => [row.due - at, row.warnAt - at, row.expires - at]))
+      const times = [later, returned, notified].map((id) =>
+        rowsOf(bench, id).map((row) => [row.due - at, row.warnAt - at, row.expires - at]),
+      )
       assert.deepEqual(times, [[[DAY, DAY + 4 * HOUR, 6 * DAY]], [[0, 4 * HOUR, HOUR]], [[0, HOUR, 5 * DAY]]])
       assert.equal(rowsOf(bench, later)[0]?.class, QueueClass.transactional)
     })
@@ -227,8 +229,14 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       const id = await bench.accept([RED, BLUE])
       const row = { id, group: 0 }
       const now = bench.world.clock.now()
-      const outcomes = await bench.settle(bench.settlement(row, [{}, deferred]), bench.settlement(row, [{}], { startedAt: now + 1, finishedAt: now + 2 }))
-      assert.deepEqual(outcomes.map(({ kind }) => kind), ['rescheduled', 'gone'])
+      const outcomes = await bench.settle(
+        bench.settlement(row, [{}, deferred]),
+        bench.settlement(row, [{}], { startedAt: now + 1, finishedAt: now + 2 }),
+      )
+      assert.deepEqual(
+        outcomes.map(({ kind }) => kind),
+        ['rescheduled', 'gone'],
+      )
     })
 
     test('a bounce sends its notification in the same commit', async (bench) => {
@@ -276,6 +284,17 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
     test('a DELIVERBY trace reports relaying without being asked by NOTIFY', async (bench) => {
       const id = await bench.accept([RED], undefined, { flags: EnvelopeFlag.deliverByTrace, deliverBy: bench.world.clock.now() + HOUR })
       await bench.settle(bench.settlement({ id, group: 0 }, [{}], { peerDsn: true }))
+      assert.match((await bench.body((bench.host.rows.at(-1) as QueueRow).id))?.toString() ?? '', /relayed red/)
+    })
+
+    test('a DELIVERBY time that the peer does not know is reported when the message is relayed, one that it was told is not', async (bench) => {
+      const envelope = { deliverBy: bench.world.clock.now() + HOUR }
+      for (const peerDeliverBy of [true, false]) {
+        const id = await bench.accept([RED], undefined, envelope)
+        const before = bench.host.rows.length
+        await bench.settle(bench.settlement({ id, group: 0 }, [{}], { peerDsn: true, peerDeliverBy }))
+        assert.equal(bench.host.rows.length - before, peerDeliverBy ? 0 : 1)
+      }
       assert.match((await bench.body((bench.host.rows.at(-1) as QueueRow).id))?.toString() ?? '', /relayed red/)
     })
 
@@ -349,7 +368,10 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       await bench.drive(bench.owner.flush())
       bench.owner.warn([{ id, group: 0 }])
       await bench.drive(bench.owner.flush())
-      assert.deepEqual(bench.host.outcomes.map((outcome) => outcome.kind === 'rescheduled' && outcome.row.warnAt), [0, 0])
+      assert.deepEqual(
+        bench.host.outcomes.map((outcome) => outcome.kind === 'rescheduled' && outcome.row.warnAt),
+        [0, 0],
+      )
       assert.equal(bench.host.rows.length, 2)
       const text = (await bench.body((bench.host.rows.at(-1) as QueueRow).id))?.toString() ?? ''
       assert.match(text, /delayed red@one.example 4.4.7/)
@@ -370,7 +392,10 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       assert.equal(await bench.drive(bench.owner.admin('hold', both)), 0)
       assert.equal(await bench.drive(bench.owner.admin('release', both.slice(1))), 1)
       const reader = await bench.reader()
-      assert.deepEqual(reader.groupsOf(id).map(({ held }) => held), [true, false])
+      assert.deepEqual(
+        reader.groupsOf(id).map(({ held }) => held),
+        [true, false],
+      )
       await bench.settle(bench.settlement({ id, group: 1 }, [deferred]))
       assert.equal(await bench.drive(bench.owner.admin('retry', both.slice(1))), 1)
       reader.refresh()
@@ -379,7 +404,10 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       assert.equal(await bench.drive(bench.owner.admin('remove', both.slice(0, 1))), 1)
       assert.equal(await bench.drive(bench.owner.admin('bounce', both)), 1)
       assert.equal(bench.owner.counts().messages, 1)
-      assert.deepEqual(bench.host.events.filter(({ type }) => type === 'admin').map(({ reply }) => reply), ['hold', 'hold', 'release', 'retry', 'remove'])
+      assert.deepEqual(
+        bench.host.events.filter(({ type }) => type === 'admin').map(({ reply }) => reply),
+        ['hold', 'hold', 'release', 'retry', 'remove'],
+      )
     })
 
     test('a group that is held while it is being delivered still goes when it is delivered', async (bench) => {
@@ -410,7 +438,14 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       for (const part of [first, second]) {
         await part.drive(part.owner.rescan((found) => rows.push(...found) > 0))
       }
-      assert.deepEqual(rows.map(({ id, group, held }) => [id, group, held]), [[large, 0, false], [large, 1, false], [small, 0, true]])
+      assert.deepEqual(
+        rows.map(({ id, group, held }) => [id, group, held]),
+        [
+          [large, 0, false],
+          [large, 1, false],
+          [small, 0, true],
+        ],
+      )
       assert.deepEqual(await first.body(large), body)
       await second.close()
       return first
@@ -508,7 +543,19 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       const id = await bench.accept([RED, BLUE, GREEN])
       await bench.settle(bench.settlement({ id, group: 0 }, [{}, { ...deferred, text: 'say "later"\n\u{1F600} \u00fc' }]))
       await bench.settle(bench.settlement({ id, group: 0 }, [{ index: 0 }]), bench.settlement({ id, group: 1 }, [bounced]))
-      bench.owner.record({ type: 'rejection', time: 5, id: 0, recipient: 'r@x.example', tenant: '', source: '192.0.2.9', site: '', code: 554, enhanced: '5.7.1', reply: 'no', attempt: 0 })
+      bench.owner.record({
+        type: 'rejection',
+        time: 5,
+        id: 0,
+        recipient: 'r@x.example',
+        tenant: '',
+        source: '192.0.2.9',
+        site: '',
+        code: 554,
+        enhanced: '5.7.1',
+        reply: 'no',
+        attempt: 0,
+      })
       await bench.drive(bench.owner.flush())
       const events = await eventsOf(bench)
       assert.deepEqual(
@@ -529,7 +576,20 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       const { site, source, tenant, id: text } = events[3] as LoggedEvent
       assert.deepEqual([site, source, tenant, text], ['smtp://192.0.2.1:25', 'default', 'acme', idToText(id)])
       assert.ok(events.every((event, i) => i === 0 || event.offset > (events[i - 1] as LoggedEvent).offset))
-      assert.deepEqual(Object.keys(events[0] as object), ['offset', 'time', 'type', 'id', 'recipient', 'tenant', 'source', 'site', 'code', 'enhanced', 'reply', 'attempt'])
+      assert.deepEqual(Object.keys(events[0] as object), [
+        'offset',
+        'time',
+        'type',
+        'id',
+        'recipient',
+        'tenant',
+        'source',
+        'site',
+        'code',
+        'enhanced',
+        'reply',
+        'attempt',
+      ])
     })
 
     test('a history has the events of one message only', async (bench, world) => {
@@ -539,7 +599,10 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       await bench.drive(bench.owner.flush())
       const tail = await bench.drive(EventTail.open(world.dataDir, { disk: world.disk, clock: world.clock }))
       const history = await bench.drive(tail.historyOf(idToText(id)))
-      assert.deepEqual(history.map(({ type }) => type), ['reception', 'delivery'])
+      assert.deepEqual(
+        history.map(({ type }) => type),
+        ['reception', 'delivery'],
+      )
       assert.deepEqual(await bench.drive(tail.historyOf('nonsense')), [])
     })
   })

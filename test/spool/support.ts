@@ -14,7 +14,17 @@ import { MemoryDisk, withFaults } from '../../src/spool/memory.ts'
 import type { Fault } from '../../src/spool/memory.ts'
 import { nodeDisk } from '../../src/spool/nodedisk.ts'
 import { SpoolOwner } from '../../src/spool/owner.ts'
-import type { AcceptedRecipient, ComposedDsn, DsnFacts, Intake, RowRef, SpoolError, SpoolEvent, SpoolHost, SpoolOptions } from '../../src/spool/ports.ts'
+import type {
+  AcceptedRecipient,
+  ComposedDsn,
+  DsnFacts,
+  Intake,
+  RowRef,
+  SpoolError,
+  SpoolEvent,
+  SpoolHost,
+  SpoolOptions,
+} from '../../src/spool/ports.ts'
 import { SpoolReader } from '../../src/spool/reader.ts'
 import { Outcome } from '../../src/spool/types.ts'
 import type { Envelope, MessageId, QueueRow, RecipientResult, Settled, Settlement } from '../../src/spool/types.ts'
@@ -145,8 +155,8 @@ export class Bench {
   }
 
   /** The same disk with faults put in front of it. */
-  static faulty(world: World, fault: Fault, changes: Partial<SpoolOptions> = {}): Promise<Bench> {
-    return Bench.open(world, { disk: withFaults(world.disk, fault), ...changes })
+  static faulty(world: World, fault: Fault, changes: Partial<SpoolOptions> = {}, shards?: readonly number[]): Promise<Bench> {
+    return Bench.open(world, { disk: withFaults(world.disk, fault), ...changes }, shards)
   }
 
   drive<T>(promise: Promise<T>): Promise<T> {
@@ -170,7 +180,11 @@ export class Bench {
   }
 
   /** Accepts a message, which must succeed; answers its id. */
-  async accept(recipients: readonly AcceptedRecipient[], body: Buffer = Buffer.from('Subject: x\r\n\r\nhello\r\n'), changes: Partial<Envelope> = {}): Promise<MessageId> {
+  async accept(
+    recipients: readonly AcceptedRecipient[],
+    body: Buffer = Buffer.from('Subject: x\r\n\r\nhello\r\n'),
+    changes: Partial<Envelope> = {},
+  ): Promise<MessageId> {
     const { id, result } = this.begin(recipients, body, changes)
     assert.equal(await this.drive(result), undefined)
     return id
@@ -186,6 +200,7 @@ export class Bench {
       source: 'default',
       peer: 'mx[192.0.2.1]:25',
       peerDsn: false,
+      peerDeliverBy: false,
       tls: '',
       startedAt: now - 100,
       finishedAt: now,

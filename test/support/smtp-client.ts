@@ -2,7 +2,7 @@
 
 import { once } from 'node:events'
 import { connect as connectPlain, type Socket } from 'node:net'
-import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { caPem } from './tls.ts'
 import { within } from './wait.ts'
 
@@ -28,8 +28,9 @@ export class SmtpClient {
   }
 
   /** Connects and reads the banner. */
-  static async connect(port: number, host = '127.0.0.1', implicitTls = false): Promise<SmtpClient> {
-    const socket = implicitTls ? connectTls({ port, host, ca: caPem, servername: 'localhost' }) : connectPlain(port, host)
+  static async connect(port: number, host = '127.0.0.1', implicitTls = false, localAddress?: string): Promise<SmtpClient> {
+    const where = { port, host, ...(localAddress !== undefined && { localAddress }) }
+    const socket = implicitTls ? connectTls({ ...where, ca: caPem, servername: 'localhost' }) : connectPlain(where)
     socket.setNoDelay(true)
     await within(REPLY_MS, `connection to ${host}:${port}`, once(socket, implicitTls ? 'secureConnect' : 'connect'))
     const client = new SmtpClient(socket)
@@ -88,13 +89,15 @@ export class SmtpClient {
     return reply
   }
 
-  async startTls(): Promise<void> {
+  /** Resolves with the TLS layer, for what its certificate and session are. */
+  async startTls(options: ConnectionOptions = {}): Promise<TLSSocket> {
     await this.expect(220, 'STARTTLS')
     this.#socket.removeAllListeners()
-    const secured: TLSSocket = connectTls({ socket: this.#socket, ca: caPem, servername: 'localhost' })
+    const secured: TLSSocket = connectTls({ socket: this.#socket, ca: caPem, servername: 'localhost', ...options })
     await within(REPLY_MS, 'the TLS handshake', once(secured, 'secureConnect'))
     this.#socket = secured
     this.#attach()
+    return secured
   }
 
   /** One message; resolves with the reply to the final dot. `content` ends in CRLF and has its dots stuffed. */

@@ -44,6 +44,8 @@ export interface SinkOptions {
   readonly script?: Script
   readonly host?: string
   readonly port?: number
+  /** Holds back the reply to a content, and everything behind it, until the promise resolves. */
+  readonly wait?: (question: Question) => Promise<void> | undefined
   /** Called for each message before its 250 is written. */
   readonly onMessage?: (message: Received) => void
   /** Whether `messages` keeps them. Off for load. */
@@ -75,7 +77,7 @@ class Connection {
   readonly #number: number
   #socket: Socket
   #input: Buffer = Buffer.alloc(0)
-  #mode: 'command' | 'data' | 'chunk' | 'dead' = 'command'
+  #mode: 'command' | 'data' | 'chunk' | 'held' | 'dead' = 'command'
   #chunkLeft = 0
   #chunkLast = false
   #helo = ''
@@ -130,7 +132,7 @@ class Connection {
 
   #ingest(chunk: Buffer): void {
     this.#input = this.#input.length === 0 ? chunk : Buffer.concat([this.#input, chunk])
-    while (this.#mode !== 'dead' && this.#step()) continue
+    while (this.#mode !== 'dead' && this.#mode !== 'held' && this.#step()) continue
   }
 
   /** Consumes one command, or what there is of a content; false when more bytes are needed. */
@@ -181,9 +183,21 @@ class Connection {
       connection: this.#number,
     }
     this.#mail = blank()
-    const refused = this.#sink.options.script?.({ verb: 'content', line: '', connection: this.#number })
+    const question = { verb: 'content', line: '', connection: this.#number }
+    const wait = this.#sink.options.wait?.(question)
+    if (!wait) return this.#answerContent(message, question)
+    this.#mode = 'held'
+    void wait.then(() => {
+      this.#mode = 'command'
+      this.#answerContent(message, question)
+      this.#ingest(Buffer.alloc(0))
+    })
+  }
+
+  #answerContent(message: Received, question: Question): void {
+    const refused = this.#sink.options.script?.(question)
     if (refused === undefined || refused.startsWith('2')) this.#sink.take(message)
-    const usual = this.#sink.options.protocol === 'lmtp' ? to.map(() => '250 2.0.0 kept\r\n').join('') : '250 2.0.0 kept\r\n'
+    const usual = this.#sink.options.protocol === 'lmtp' ? message.to.map(() => '250 2.0.0 kept\r\n').join('') : '250 2.0.0 kept\r\n'
     if (refused === DROP) {
       this.#mode = 'dead'
       this.#socket.destroy()

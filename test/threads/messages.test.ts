@@ -39,6 +39,7 @@ const settlement: fc.Arbitrary<Settlement> = fc.record({
   source: fc.string(),
   peer: fc.string(),
   peerDsn: fc.boolean(),
+  peerDeliverBy: fc.boolean(),
   tls: fc.string(),
   startedAt: fc.nat(),
   finishedAt: fc.nat(),

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { TOPOLOGY } from '../../src/threads/topology.ts'
-import { byPath, closure } from './graph.ts'
+import { byPath, closure, importsOf } from './graph.ts'
 import { load, parse, paths, type Source } from './source.ts'
 
 const ALL = ['static', 'type', 'dynamic', 'url'] as const
@@ -15,6 +15,9 @@ const ENTRIES: readonly string[] = [
   'src/config/define-config.ts',
   ...Object.values(TOPOLOGY).map((row) => `src/${row.entry}`),
 ]
+
+/** In-memory twins of ports: they ship in the tree for tests and simulations, which must use them. */
+const TWINS: readonly string[] = ['src/net/resolver-memory.ts', 'src/spool/memory.ts']
 
 function unreached(sources: ReadonlyMap<string, Source>, entries: readonly string[]): string[] {
   const reached = new Set(entries.flatMap((entry) => [...closure(sources, entry, ALL).keys()]))
@@ -35,7 +38,13 @@ test('every file of src is reached from an entry', (t) => {
   const sources = byPath(load('src/**/*.{ts,js}'))
   t.diagnostic(`${sources.size} files`)
   assert.ok(sources.size > 0, 'no source was read')
-  assert.deepEqual(unreached(sources, ENTRIES), [])
+  const dead = unreached(sources, [...ENTRIES, ...TWINS]).filter((path) => !path.endsWith('.d.ts'))
+  assert.deepEqual(dead, [])
+})
+
+test('every in-memory twin is used by a test', () => {
+  const used = new Set(load('test/**/*.ts').flatMap((source) => importsOf(source).map(({ target }) => target)))
+  for (const twin of TWINS) assert.ok(used.has(twin), `${twin} is used by no test`)
 })
 
 test('src holds no empty files', () => {

@@ -35,6 +35,7 @@ function settlementOf(row: QueueRow): Settlement {
     source: 'default',
     peer: '127.0.0.1[127.0.0.1]:2526',
     peerDsn: true,
+    peerDeliverBy: false,
     tls: '',
     startedAt: now,
     finishedAt: now,

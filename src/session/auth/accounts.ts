@@ -35,23 +35,22 @@ export class AccountDirectory implements Directory {
 
   /** Opens the directory at `path`; it is made when it is not there. */
   static async open(path: string, access: 'read' | 'write'): Promise<AccountDirectory> {
-    if (access === 'read' && !existsSync(join(path, 'data.mdb'))) {
+    if (access === 'write') {
+      mkdirSync(path, { recursive: true, mode: 0o700 })
+      const db = openEnvironment(path, false)
+      // Slots of readers that were killed would keep old pages from being used again.
+      db.readerCheck()
+      return new AccountDirectory(db, await makeSecret(db))
+    }
+    for (;;) {
+      const db = existsSync(join(path, 'data.mdb')) ? openEnvironment(path, true) : undefined
+      const secret = db?.getBinary(SECRET_KEY)
+      if (db && secret) return new AccountDirectory(db, secret)
+      // Nobody has made it yet, or another thread is just doing so: whoever comes first wins.
+      await db?.close()
       const made = await AccountDirectory.open(path, 'write')
       await made.close()
     }
-    if (access === 'write') mkdirSync(path, { recursive: true, mode: 0o700 })
-    const db = open<Buffer, string>({
-      path,
-      noSubdir: false,
-      encoding: 'binary',
-      overlappingSync: false,
-      eventTurnBatching: false,
-      maxReaders: 512,
-      readOnly: access === 'read',
-    })
-    const secret = db.getBinary(SECRET_KEY) ?? (await makeSecret(db))
-    assert(secret.length === SECRET_BYTES, 'the directory has a secret')
-    return new AccountDirectory(db, secret)
   }
 
   /** The account as it is on disk now. Throws AccountRecordError when its record cannot be read. */
@@ -101,6 +100,18 @@ export class AccountDirectory implements Directory {
   }
 }
 
+function openEnvironment(path: string, readOnly: boolean): RootDatabase<Buffer, string> {
+  return open<Buffer, string>({
+    path,
+    noSubdir: false,
+    encoding: 'binary',
+    overlappingSync: false,
+    eventTurnBatching: false,
+    maxReaders: 512,
+    readOnly,
+  })
+}
+
 function keyOf(name: string): string {
   return `a:${name}`
 }
@@ -117,9 +128,11 @@ async function committed<T>(commit: Promise<T>): Promise<T> {
 
 /** The first process that opens the directory for writing decides; the others read what it decided. */
 async function makeSecret(db: RootDatabase<Buffer, string>): Promise<Buffer> {
-  await db.ifNoExists(SECRET_KEY, () => void db.put(SECRET_KEY, randomBytes(SECRET_BYTES)))
+  const known = db.getBinary(SECRET_KEY)
+  if (known) return known
+  await committed(db.ifNoExists(SECRET_KEY, () => void db.put(SECRET_KEY, randomBytes(SECRET_BYTES))))
   db.resetReadTxn()
   const secret = db.getBinary(SECRET_KEY)
-  assert(secret !== undefined, 'the secret was stored')
+  assert(secret?.length === SECRET_BYTES, 'the secret was stored')
   return secret
 }

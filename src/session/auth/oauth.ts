@@ -5,7 +5,7 @@ import type { Clock } from '../../lib/clock.ts'
 import { accountName } from './account-name.ts'
 import { Introspection } from './introspection.ts'
 import { JwksKeys } from './jwks.ts'
-import { accountClaim, checkClaims, isSignedBy, parseJwt, type ClaimRules, type Claims, type Jwt } from './jwt.ts'
+import { accountClaim, checkClaims, isSignedBy, parseJwt, type ClaimRules, type Claims } from './jwt.ts'
 import type { TokenPort, TokenVerdict } from './ports.ts'
 
 /** How far the issuer's clock and ours may be apart. */
@@ -58,17 +58,8 @@ function fromJwt(url: string, clock: Clock, report: (problem: string) => void): 
     if (!jwt) return done('invalid')
     keys.find(jwt.keyId, jwt.algorithm, (key) => {
       if (key === 'unavailable') return done('unavailable')
-      done(key !== 'unknown' && isGood(jwt, key) ? jwt.claims : 'invalid')
+      done(key !== 'unknown' && isSignedBy(jwt, key) ? jwt.claims : 'invalid')
     })
-  }
-}
-
-function isGood(jwt: Jwt, key: Parameters<typeof isSignedBy>[1]): boolean {
-  try {
-    return isSignedBy(jwt, key)
-  } catch {
-    // OpenSSL throws on some signatures that cannot be one, instead of calling them wrong.
-    return false
   }
 }
 

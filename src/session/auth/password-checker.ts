@@ -47,11 +47,6 @@ export class PasswordChecker {
     this.#options.passwords.verify(argon2id, password, (verdict) => this.#answered(network, question, verdict))
   }
 
-  /** Entries held, for tests and metrics. */
-  get remembered(): number {
-    return this.#right.size
-  }
-
   #question(argon2id: string, password: string): string {
     return keyedHash(this.#secret, `${argon2id}\0${password}`)
   }

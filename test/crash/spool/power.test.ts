@@ -46,9 +46,14 @@ class Model {
     intake.write(body, 0, bytes)
     const message: Message = { id: intake.id, seed, bytes, acknowledged: false, fates: new Map(), addresses }
     this.messages.set(intake.id, message)
-    void bench.commit(intake, addresses.map((address) => to(address))).then((error) => {
-      if (!error) message.acknowledged = true
-    })
+    void bench
+      .commit(
+        intake,
+        addresses.map((address) => to(address)),
+      )
+      .then((error) => {
+        if (!error) message.acknowledged = true
+      })
   }
 
   /** Settles a random group of those that are known. */
@@ -66,7 +71,10 @@ class Model {
       if (fate.outcome !== Outcome.deferred) message.fates.set(address, fate)
       return fate
     })
-    const settlement = bench.settlement(group, outcomes.map((outcome) => ({ outcome })))
+    const settlement = bench.settlement(
+      group,
+      outcomes.map((outcome) => ({ outcome })),
+    )
     bench.owner.settle([settlement], () => fates.forEach((fate) => (fate.sure = true)))
   }
 }
@@ -147,7 +155,9 @@ async function checkBodies(bench: Bench, model: Model, groups: readonly Group[])
     const body = await bench.body(id)
     const message = model.messages.get(id)
     if (message) assert.deepEqual(body, bodyOf(message.bytes, message.seed))
-    else for (const [, address] of body?.toString().matchAll(/failed (\S+)/g) ?? []) told.set(address as string, (told.get(address as string) ?? 0) + 1)
+    else
+      for (const [, address] of body?.toString().matchAll(/failed (\S+)/g) ?? [])
+        told.set(address as string, (told.get(address as string) ?? 0) + 1)
   }
   for (const message of model.messages.values()) {
     for (const [address, fate] of message.fates) {

@@ -67,7 +67,15 @@ async function scenario(world: World, trigger: Trigger): Promise<void> {
   for (const { id } of there) {
     await bench.settle(bench.settlement({ id, group: 0 }, [bounced]), bench.settlement({ id, group: 1 }, [deferred]))
   }
-  assert.equal(await bench.drive(bench.owner.admin('hold', there.map(({ id }) => ({ id, group: 1 })))), there.length)
+  assert.equal(
+    await bench.drive(
+      bench.owner.admin(
+        'hold',
+        there.map(({ id }) => ({ id, group: 1 })),
+      ),
+    ),
+    there.length,
+  )
   await checkStored(bench, accepted)
   await bench.close()
   const again = await openSometime(world, trigger)

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { createInterface, type Interface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { test, type TestContext } from 'node:test'
+import { Worker } from 'node:worker_threads'
 import { Packr } from 'msgpackr'
 import { AccountRecordError, decodeAccount, encodeAccount } from '../../../src/session/auth/account-record.ts'
 import { AccountDirectory, accountsPath } from '../../../src/session/auth/accounts.ts'
@@ -89,6 +90,25 @@ test('opening for reading makes an empty directory', async (t) => {
   t.after(() => directory.close())
   assert.equal(directory.find('anna@example.org'), undefined)
   assert.equal(directory.secret.length, 32)
+})
+
+test('threads that open a new directory at once agree on its secret', async (t) => {
+  const path = folder(t)
+  const code = `
+    const { workerData, parentPort } = require('node:worker_threads')
+    import(workerData.url).then(async ({ AccountDirectory }) => {
+      const directory = await AccountDirectory.open(workerData.path, 'read')
+      parentPort.postMessage(directory.secret.toString('hex'))
+      await directory.close()
+    })`
+  const url = new URL('../../../src/session/auth/accounts.ts', import.meta.url).href
+  const secrets = Array.from({ length: 4 }, () => {
+    const worker = new Worker(code, { eval: true, workerData: { path, url } })
+    return new Promise<string>((resolve, reject) => worker.once('message', resolve).once('error', reject))
+  })
+  const [first, ...others] = await Promise.all(secrets)
+  assert.match(first ?? '', /^[0-9a-f]{64}$/)
+  for (const secret of others) assert.equal(secret, first)
 })
 
 /** Another process that adds and removes accounts when told. */

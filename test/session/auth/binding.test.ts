@@ -9,6 +9,8 @@ import { makeSelfSigned } from '../../../src/net/tls-self-signed.ts'
 import { authTls, hasBinding, serverEndPoint } from '../../../src/session/auth/binding.ts'
 import { certificateAddresses } from '../../../src/session/auth/certificate.ts'
 import type { AuthTls } from '../../../src/session/auth/ports.ts'
+import { client as scramClient } from './scram-client.ts'
+import { bench as authBench, contextOf } from './twins.ts'
 import { caPem, clientTls, otherTls, serverTls } from '../../support/tls.ts'
 
 interface Pair {
@@ -83,6 +85,27 @@ test('TLS 1.2 resumed has no binding at all', async (t) => {
   assert.equal(hasBinding(authTls(server)), false)
 })
 
+for (const [version, binding] of [
+  ['TLSv1.3', 'tls-exporter'],
+  ['TLSv1.2', 'tls-unique'],
+] as const) {
+  test(`SCRAM-SHA-256-PLUS over ${version} succeeds on its own connection and fails through somebody in the middle`, async (t) => {
+    const bench = await TlsBench.start(t)
+    const { authenticator } = authBench()
+    const [own, middle] = [await bench.handshake(version), await bench.handshake(version)]
+    const data = ({ client }: Pair): Buffer | undefined =>
+      version === 'TLSv1.3' ? client.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0)) : client.getFinished()
+    const login = (end: Pair): string | undefined => {
+      const exchange = authenticator.begin('SCRAM-SHA-256-PLUS', contextOf({ tls: authTls(own.server) }))
+      const bindingData = data(end) ?? assert.fail('no binding data')
+      const { last, signature } = scramClient(exchange, { flag: 'p', binding, bindingData })
+      return last.kind === 'challenge' && last.data === signature ? 'success' : last.reply
+    }
+    assert.equal(login(own), 'success')
+    assert.equal(login(middle), 'credentials')
+  })
+}
+
 test('tls-server-end-point is the hash of the certificate that the client saw', async (t) => {
   const bench = await TlsBench.start(t)
   for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
@@ -131,6 +154,7 @@ const NAMES: readonly (readonly [string, readonly string[]])[] = [
   ['URI:"http://x/\\", email:evil@example.org"', []],
   ['othername:<unsupported>, email:a@example.org', ['a@example.org']],
   ['email:"broken\\', []],
+  ['email:"a\\qb"', []],
   ['', []],
 ]
 for (const [text, addresses] of NAMES) {

@@ -77,6 +77,13 @@ test('after the connection has gone nothing is answered, but the guess counts', 
   assert.deepEqual(log[0]?.fields, { client: '192.0.2.1', mechanism: 'PLAIN', account: 'anna@example.org', outcome: 'password' })
 })
 
+test('an answer to a challenge that is no response at all is malformed', () => {
+  const { authenticator } = bench()
+  const exchange = authenticator.begin('LOGIN', contextOf())
+  assert.equal(say(exchange, undefined).kind, 'challenge')
+  assert.deepEqual(say(exchange, undefined), MALFORMED)
+})
+
 test('mechanisms that are not to be had say whether TLS is what is missing', () => {
   const { authenticator } = bench()
   const failure = (mechanism: string, tls: boolean): string | undefined =>

@@ -3,6 +3,7 @@ import { createHmac } from 'node:crypto'
 import { test, type TestContext } from 'node:test'
 import type { OauthConfig } from '../../../src/config/schema.ts'
 import { ManualClock } from '../../../src/lib/clock.ts'
+import { isSignedBy, parseJwt } from '../../../src/session/auth/jwt.ts'
 import { OauthTokens } from '../../../src/session/auth/oauth.ts'
 import type { TokenVerdict } from '../../../src/session/auth/ports.ts'
 import { Issuer, ec, ed, jwk, rsa, token, weakRsa } from './issuer.ts'
@@ -64,6 +65,18 @@ for (const pair of [rsa, ec, ed]) {
   })
 }
 
+test('signatures of any length and content are wrong, and nothing throws', () => {
+  for (const pair of [rsa, ec, ed]) {
+    const jwt = parseJwt(token(pair, {})) ?? assert.fail('no token')
+    assert.equal(isSignedBy(jwt, pair.publicKey), true)
+    for (let length = 0; length < 300; length++) {
+      for (const fill of [0, 1, 255]) {
+        assert.equal(isSignedBy({ ...jwt, signature: Buffer.alloc(length, fill) }, pair.publicKey), false, `${pair.alg} ${length} ${fill}`)
+      }
+    }
+  }
+})
+
 const BAD_CLAIMS: readonly (readonly [string, object])[] = [
   ['expired', { exp: 1 }],
   ['without exp', { exp: undefined }],
@@ -95,7 +108,17 @@ test('clocks may be a minute apart', async (t) => {
 
 test('tricks with the header are refused', async (t) => {
   const { check, claims, issuer } = await bench(t, 'jwks')
-  issuer.json = { keys: [jwk(rsa), jwk(weakRsa), jwk(ec), jwk(ed, { use: 'enc', kid: 'enc' }), { kty: 'oct', kid: 'oct', k: 'c2VjcmV0' }] }
+  issuer.json = {
+    keys: [
+      jwk(rsa),
+      jwk(weakRsa),
+      jwk(ec),
+      jwk(ed, { use: 'enc', kid: 'enc' }),
+      { kty: 'oct', kid: 'oct', k: 'c2VjcmV0' },
+      { kty: 'new' },
+      7,
+    ],
+  }
   const unsigned = token(rsa, claims(), { alg: 'none' })
   const signedWith = (secret: string | Buffer): string => {
     const text = token(rsa, claims(), { alg: 'HS256' }).split('.').slice(0, 2).join('.')

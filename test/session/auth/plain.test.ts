@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { accountOf, b64, bench, contextOf, hear, say } from './twins.ts'
+import { ManualClock } from '../../../src/lib/clock.ts'
+import { PasswordChecker } from '../../../src/session/auth/password-checker.ts'
+import type { PasswordVerdict } from '../../../src/session/auth/ports.ts'
+import { FakePasswords, accountOf, b64, bench, contextOf, fakeHash, hear, say } from './twins.ts'
 
 const SUCCESS = { kind: 'success', account: 'anna@example.org' }
 const CREDENTIALS = { kind: 'failure', reply: 'credentials' }
@@ -129,4 +132,21 @@ test('one network cannot fill the queue of verifications', () => {
   assert.deepEqual(steps[16], [{ kind: 'failure', reply: 'temporary' }])
   assert.equal(guess('2001:db8::2', 21).length, 1, 'the same /64')
   assert.equal(guess('2001:db8:0:1::1', 22).length, 0, 'another network waits in the queue')
+})
+
+test('memory of right passwords is bounded: the oldest goes first', () => {
+  const clock = new ManualClock()
+  const passwords = new FakePasswords()
+  const checker = new PasswordChecker({ clock, passwords, rememberMs: 1000, rememberedMax: 3, perNetworkMax: 16 })
+  const check = (password: string): PasswordVerdict => {
+    let answer: PasswordVerdict | undefined
+    checker.check('n', fakeHash(password), password, (verdict) => (answer = verdict))
+    return answer ?? assert.fail('no answer')
+  }
+  for (const password of ['a', 'b', 'c', 'd']) assert.equal(check(password), 'right')
+  assert.equal(passwords.asked.length, 4)
+  for (const password of ['b', 'c', 'd']) check(password)
+  assert.equal(passwords.asked.length, 4, 'remembered')
+  check('a')
+  assert.equal(passwords.asked.length, 5, 'pushed out by d')
 })

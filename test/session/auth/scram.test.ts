@@ -1,63 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { AuthContext, AuthExchange } from '../../../src/session/auth/ports.ts'
-import { authMessage, clientProof, saltedPassword, scramKeys, serverSignature } from '../../../src/wire/sasl/scram-keys.ts'
-import {
-  decodeServerFirst,
-  encodeClientFinal,
-  encodeClientFinalWithoutProof,
-  encodeClientFirst,
-  encodeServerFinal,
-  type HashName,
-} from '../../../src/wire/sasl/scram.ts'
-import { accountOf, b64, bench, contextOf, credentialsOf, fakeTls, say, type SeenStep } from './twins.ts'
+import type { AuthContext } from '../../../src/session/auth/ports.ts'
+import { decodeServerFirst, encodeClientFinal } from '../../../src/wire/sasl/scram.ts'
+import { client, type ClientOptions } from './scram-client.ts'
+import { accountOf, b64, bench, contextOf, credentialsOf, fakeTls, say } from './twins.ts'
 
 const SUCCESS = { kind: 'success', account: 'anna@example.org' }
 const CREDENTIALS = { kind: 'failure', reply: 'credentials' }
 const MALFORMED = { kind: 'failure', reply: 'malformed' }
 const PLAIN_CONTEXT: AuthContext = { client: '192.0.2.1', successData: false }
-
-interface ClientOptions {
-  readonly hash?: HashName
-  readonly name?: string
-  readonly password?: string
-  readonly authzid?: string
-  readonly flag?: 'n' | 'y' | 'p'
-  readonly binding?: string
-  /** Data that the client believes to be the channel's. */
-  readonly bindingData?: string
-  /** Changes the client's last message. */
-  readonly final?: (withoutProof: string, proof: Buffer) => Buffer
-}
-
-/** A client of the same codecs: goes through the exchange and returns what the server said last. */
-function client(
-  exchange: AuthExchange,
-  options: ClientOptions = {},
-): { readonly last: SeenStep; readonly signature: string; readonly salt: string } {
-  const {
-    hash = 'sha256',
-    name = 'anna@example.org',
-    password = 'pencil',
-    authzid = '',
-    flag = 'n',
-    binding = '',
-    bindingData = '',
-  } = options
-  const first = encodeClientFirst({ flag, binding, authzid }, name, 'clientnonce')
-  const challenge = say(exchange, Buffer.from(first.message.toString('base64')))
-  if (challenge.kind !== 'challenge') return { last: challenge, signature: '', salt: '' }
-  const serverFirst = challenge.data ?? ''
-  const server = decodeServerFirst(Buffer.from(serverFirst)) ?? assert.fail(serverFirst)
-  assert.ok(server.nonce.startsWith('clientnonce') && server.nonce.length > 'clientnonce'.length)
-  const withoutProof = encodeClientFinalWithoutProof(Buffer.from(first.header + bindingData), server.nonce)
-  const salted = saltedPassword(hash, password, server.salt, server.iterations)
-  const message = authMessage(first.bare, serverFirst, withoutProof)
-  const final = (options.final ?? encodeClientFinal)(withoutProof, clientProof(hash, salted, message))
-  const last = say(exchange, Buffer.from(final.toString('base64')))
-  const { serverKey } = scramKeys(hash, salted)
-  return { last, signature: encodeServerFinal(serverSignature(hash, serverKey, message)).toString(), salt: server.salt.toString('hex') }
-}
 
 const RFC = [
   {

@@ -2,7 +2,7 @@
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { freePort } from '../ports.ts'
+import { freePort, portListens } from '../ports.ts'
 import { Child, TempFolder } from '../process.ts'
 import { program } from './installed.ts'
 
@@ -20,7 +20,7 @@ export class Haproxy {
   private constructor(folder: TempFolder, port: number) {
     this.#folder = folder
     this.port = port
-    this.child = new Child([program('haproxy'), '-db', '-V', '-f', join(folder.path, 'haproxy.cfg')])
+    this.child = new Child([program('haproxy'), '-db', '-f', join(folder.path, 'haproxy.cfg')])
   }
 
   static async start(options: HaproxyOptions): Promise<Haproxy> {
@@ -45,8 +45,12 @@ backend out
 `,
     )
     const haproxy = new Haproxy(folder, port)
-    // It listens before it says so, and a probe of the port would reach the server behind it.
-    await haproxy.child.prints(/New worker|Loading success|Available polling systems|in has no server|Proxy in started/i)
+    try {
+      await portListens(port, 15_000, () => haproxy.child.output())
+    } catch (error) {
+      await haproxy.stop()
+      throw error
+    }
     return haproxy
   }
 

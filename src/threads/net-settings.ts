@@ -1,26 +1,11 @@
-// The configuration as the parts of the program want it. Pure; main's data in, their options out.
+// The configuration as the parts of a net thread want it: spool, relay policy, networks. Pure.
 
 import type { Config } from '../config/schema.ts'
 import { CidrSet } from '../lib/address.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Random } from '../lib/prng.ts'
 import { RelayPolicy } from '../policy/relay.ts'
-import type { SchedulerSettings } from '../queue/ports.ts'
 import type { SpoolOptions } from '../spool/ports.ts'
-
-/** A site that was not reached is tried again sooner than a message that was refused, but never later. */
-const BACKOFF_MS_FIRST = 60_000
-const BACKOFF_MS_MAX = 3_600_000
-
-/** What limits and retry say to the scheduler; the rest are its defaults. */
-export function schedulerSettings(config: Config): Partial<SchedulerSettings> {
-  const { retry, limits, threads } = config
-  return {
-    grantSlotMs: limits.grantSlotMs,
-    connectionsTotal: limits.outboundConnectionsMax * threads.deliver,
-    backoff: { firstMs: Math.min(BACKOFF_MS_FIRST, retry.firstMs), maxMs: Math.min(BACKOFF_MS_MAX, retry.maxMs) },
-  }
-}
 
 export interface OwnerPorts {
   readonly clock: Clock
