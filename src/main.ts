@@ -7,7 +7,7 @@ import { ControlServer } from './admin/control.ts'
 import { makeVerbs } from './admin/verbs.ts'
 import { loadConfig } from './config/load.ts'
 import { restartReasons } from './config/reload.ts'
-import type { Config } from './config/schema.ts'
+import type { Config, ListenerConfig } from './config/schema.ts'
 import { systemClock } from './lib/clock.ts'
 import { FileLock } from './lib/file-lock.ts'
 import { makeLog, type Log } from './lib/log.ts'
@@ -47,6 +47,32 @@ function lockDataDir(dataDir: string): FileLock {
 
 function usesTls(config: Config): boolean {
   return config.listeners.some((listener) => listener.tls !== 'off')
+}
+
+/**
+ * The listeners whose ports are free. A configured one that is taken ends the start. The embedded default is there to
+ * try things out: what somebody else uses on this machine is left out, as long as anything is left.
+ */
+async function freeListeners(config: Config, isDefault: boolean, log: Log): Promise<readonly ListenerConfig[]> {
+  const free: ListenerConfig[] = []
+  let taken: unknown
+  for (const listener of config.listeners) {
+    try {
+      await probe(listener)
+      free.push(listener)
+    } catch (error) {
+      if (!isDefault) throw startError(error)
+      taken = error
+      log.warn({ listener: listener.name }, `${(error as Error).message}; this default listener is left out`)
+    }
+  }
+  if (free.length === 0 && taken !== undefined) throw startError(taken)
+  return free
+}
+
+/** A port in use or forbidden is the operator's matter; anything else is a bug and keeps its stack. */
+function startError(error: unknown): unknown {
+  return error instanceof Error && error.message.startsWith('cannot listen on ') ? new StartError(75, error.message) : error
 }
 
 class Server {
@@ -104,14 +130,11 @@ class Server {
     if (usesTls(this.#config)) await ensureCertificate(this.#config, this.#log)
     await this.#control.open()
     try {
-      for (const { host, port } of this.#config.listeners) await probe({ host, port })
       await this.#startThreads()
     } catch (error) {
       await this.#supervisor.terminateAll()
       this.#control.close()
-      // An address in use or forbidden is the operator's matter; anything else is a bug and keeps its stack.
-      if (error instanceof Error && error.message.startsWith('cannot listen on ')) throw new StartError(75, error.message)
-      throw error
+      throw startError(error)
     }
     const listeners = this.#config.listeners.map((listener) => this.#bound.get(listener.name) as BoundListener)
     const words = listeners.map(({ name, host, port }) => ` ${name}=${host.includes(':') ? `[${host}]` : host}:${port}`)
@@ -157,8 +180,11 @@ class Server {
 
   async reload(): Promise<void> {
     try {
-      const next = await loadConfig(this.#configFile)
-      const reasons = restartReasons(this.#config, next)
+      const loaded = await loadConfig(this.#configFile)
+      // What is laid down at the start stays, also for threads that are restarted later.
+      const { dataDir, threads, listeners, log } = this.#config
+      const next = { ...loaded, dataDir, threads, listeners, log }
+      const reasons = this.#configFile === undefined ? [] : restartReasons(this.#config, loaded)
       if (reasons.length > 0) this.#log.warn({ keys: reasons }, 'these settings change only with a restart')
       if (usesTls(next)) await ensureCertificate(next, this.#log)
       this.#config = next
@@ -202,9 +228,10 @@ class Server {
 
 /** Runs the server until a signal ends it. Rejects with StartError or ConfigError when it cannot start. */
 export async function main(options: { readonly configFile: string | undefined }): Promise<void> {
-  const config = await loadConfig(options.configFile)
-  const log = makeLog('main', config.log)
-  const lock = lockDataDir(config.dataDir)
+  const loaded = await loadConfig(options.configFile)
+  const log = makeLog('main', loaded.log)
+  const lock = lockDataDir(loaded.dataDir)
+  const config = { ...loaded, listeners: await freeListeners(loaded, options.configFile === undefined, log) }
   const { shards } = await prepareSpool(nodeDisk, config.dataDir, config.limits.shards)
   const server = new Server(config, options.configFile, log, lock, shards)
   process.on('SIGTERM', () => void server.stop('SIGTERM'))

@@ -54,6 +54,19 @@ export interface ConnectionOptions {
   readonly tlsHandshakeMsMax: number
 }
 
+/** How long a client may take to read our last words and to close its side. */
+const LINGER_MS = 5000
+
+/** Says `text` to a client that gets no session, and lets go of it whatever it does. */
+export function turnAway(socket: Socket, text: string, clock: Clock): void {
+  const timer = clock.after(LINGER_MS, () => socket.destroy())
+  socket.on('error', () => socket.destroy())
+  socket.on('close', () => timer.cancel())
+  // What is not read would reset the connection, and our words with it.
+  socket.resume()
+  socket.end(text)
+}
+
 /** Copies queued replies into one buffer: cheaper than a writev of many small ones. */
 function joined(buffers: readonly Buffer[]): Buffer {
   if (buffers.length === 1) return buffers[0] as Buffer
@@ -86,6 +99,8 @@ export class Connection {
   #busy = false
   #next: 'none' | 'tls' | 'close' = 'none'
   #handshakeBy = Infinity
+  /** When the connection is cut, once everything was said. */
+  #closedBy = Infinity
   #tls: TlsInfo | undefined
   #ended = false
   #closed = false
@@ -112,7 +127,8 @@ export class Connection {
   }
 
   get deadline(): number {
-    return this.#handshakeBy < Infinity ? this.#handshakeBy : (this.#session?.deadline ?? Infinity)
+    const own = Math.min(this.#handshakeBy, this.#closedBy)
+    return own < Infinity ? own : (this.#session?.deadline ?? Infinity)
   }
 
   /** The TLS layer, once its handshake is done. */
@@ -162,7 +178,7 @@ export class Connection {
   }
 
   timeout(now: number): void {
-    if (this.#handshakeBy < Infinity) this.destroy()
+    if (this.#handshakeBy < Infinity || this.#closedBy < Infinity) this.destroy()
     else if (this.#session) this.#turn(() => this.#session?.onTimeout(now))
   }
 
@@ -219,7 +235,7 @@ export class Connection {
   }
 
   #throttle(): void {
-    if (this.#closed) return
+    if (this.#closed || this.#next === 'close') return
     if (this.#rest || this.#blocked) this.#socket.pause()
     else if (this.#socket.isPaused()) this.#socket.resume()
   }
@@ -234,7 +250,15 @@ export class Connection {
   #settleTurn(): void {
     this.#flush()
     if (this.#next === 'tls') this.#handshake(false)
-    else if (this.#next === 'close') this.#socket.end()
+    else if (this.#next === 'close') this.#end()
+  }
+
+  /** What the client still says is read and dropped, so that it hears our last words; one that does not close is cut off. */
+  #end(): void {
+    if (this.#closedBy < Infinity) return
+    this.#closedBy = this.clock.now() + LINGER_MS
+    this.#socket.end()
+    this.#socket.resume()
   }
 
   #flush(): void {

@@ -10,6 +10,6 @@ export function probe(address: ListenAddress): Promise<void> {
   return new Promise((resolve, reject) => {
     const server = createServer()
     server.once('error', (error) => reject(new ListenError(address, error)))
-    server.listen({ ...address, exclusive: true }, () => server.close(() => resolve()))
+    server.listen({ host: address.host, port: address.port, exclusive: true }, () => server.close(() => resolve()))
   })
 }

@@ -55,13 +55,12 @@ export function hindranceOf<R>(q: QueueState<R>, path: Path<R>): Hindrance | und
 }
 
 /**
- * Whether a connection that asks for work will begin it soon. Connections ask before their last message is through: only
- * one that moves, and has no more than it sends in a quarter of a second, gets work then; nothing shall wait behind a
- * message that takes long.
+ * Whether a connection that asks for work will begin it soon. One that still has messages on hand gets more only when it
+ * asked just now and usually sends so many in a quarter of a second: nothing shall wait behind a message that takes long.
  */
 export function takesWork<R>(q: QueueState<R>, conn: Connection<R>): boolean {
-  if (conn.inFlight === 0) return true
-  return q.now - conn.movedAt <= LOOK_AHEAD_MS && conn.inFlight * 1000 <= conn.speed.perSecond(q.now) * LOOK_AHEAD_MS
+  if (conn.onHand === 0) return true
+  return q.now - conn.askedAt <= LOOK_AHEAD_MS && conn.onHand * 1000 <= conn.speed.perSecond(q.now) * LOOK_AHEAD_MS
 }
 
 /** Opens what the queue's rows justify and the limits allow; otherwise the site wakes when that may change. */
@@ -149,7 +148,7 @@ export function noLongerIdle<R>(q: QueueState<R>, conn: Connection<R>): void {
   waiting.splice(waiting.lastIndexOf(conn), 1)
 }
 
-/** An idle connection's time is over. One that is still busy asked ahead and is not idle yet. */
+/** An idle connection's time is over; one that asked ahead and still has something in flight is not idle yet. */
 export function onConnectionTime<R>(q: QueueState<R>, conn: Connection<R>): void {
   if (!q.idleConnections.has(conn)) return
   if (conn.inFlight === 0) close(q, conn)

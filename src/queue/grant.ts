@@ -18,12 +18,14 @@ const FAST_PER_SECOND = 100
 const GRANT_SPAN_S = 0.1
 export const GRANT_ITEMS_MAX = 64
 
-/** A connection asks for up to `want` items. */
-export function pulled<R>(q: QueueState<R>, conn: Connection<R>, want: number): void {
+/** A connection that has `onHand` messages to finish asks for up to `want` items. */
+export function pulled<R>(q: QueueState<R>, conn: Connection<R>, want: number, onHand: number): void {
   const { path } = conn
   if (!path || conn.state !== 'up' || want < 1) return
   noLongerIdle(q, conn)
   conn.want = want
+  conn.askedAt = q.now
+  conn.onHand = onHand
   if (isWorn(conn, path)) close(q, conn)
   else if (!takesWork(q, conn) || !serve(q, conn, path)) idle(q, conn, path)
 }
@@ -51,7 +53,7 @@ export function driveSite<R>(q: QueueState<R>, site: SiteState<R>): void {
 
 function serveWaiting<R>(q: QueueState<R>, path: Path<R>): void {
   for (;;) {
-    const conn = path.waiting.findLast((one) => one.inFlight === 0) ?? path.waiting.findLast((one) => takesWork(q, one))
+    const conn = path.waiting.findLast((one) => one.onHand === 0) ?? path.waiting.findLast((one) => takesWork(q, one))
     if (!conn) return
     // Limits may have become smaller since it asked.
     if (isWorn(conn, path)) close(q, conn)
@@ -192,6 +194,5 @@ export function settledBy<R>(q: QueueState<R>, row: number): void {
   if (!conn) return
   conn.settled++
   conn.speed.add(q.now, 1)
-  conn.movedAt = q.now
   if (conn.path) succeeded(q, conn.path)
 }

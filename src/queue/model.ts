@@ -217,16 +217,16 @@ export class Connection<R> implements Timed {
   state: 'opening' | 'up' | 'closing' | 'down' = 'opening'
   /** How it ended, once `down`. */
   end: ConnectionEnd | undefined
-  /** Items of the pull that was not answered yet. */
+  /** Items of the pull that was not answered yet, when it asked, and the messages that it had not finished then. */
   want = 0
+  askedAt = 0
+  onHand = 0
   /** Messages granted in its life. */
   granted = 0
   /** Rows granted and neither settled nor returned; it is forgotten when it is down and this is 0. */
   inFlight = 0
   /** Rows settled in its life. */
   settled = 0
-  /** When a row was settled last, or work was granted to it while it had none. */
-  movedAt = 0
   /** Rows settled a second: what it really sends. */
   readonly speed: Speed = new Speed()
   /** Wakes when it was idle for too long. */

@@ -120,7 +120,7 @@ export function takeOff<R>(q: QueueState<R>, row: number, conn: Connection<R>): 
   q.rows.prev[row] = conn.number
   q.rows.due[row] = q.tick
   setState(q, row, RowState.inFlight)
-  if (conn.inFlight++ === 0) conn.movedAt = q.now
+  conn.inFlight++
 }
 
 /** A row in flight is no longer its connection's. */
@@ -129,7 +129,6 @@ function land<R>(q: QueueState<R>, row: number): void {
   const conn = q.connections.get(q.rows.prev[row] as number)
   if (!conn) return
   conn.inFlight--
-  if (conn.path && q.idleConnections.has(conn)) q.drive(conn.path.site)
   release(q, conn)
 }
 

@@ -96,11 +96,14 @@ export class Scheduler<Route = unknown> {
     this.#leave()
   }
 
-  /** The connection can take up to `want` items: granted now or when there is work; after a while it is closed. */
-  pull(conn: number, want: number): void {
+  /**
+   * The connection can take up to `want` items: granted now or when there is work; after a while it is closed. `onHand`
+   * is the number of messages that it has not finished. Who asks ahead says so, and asks again when it is done with them.
+   */
+  pull(conn: number, want: number, onHand = 0): void {
     this.#enter()
     const connection = this.#q.connections.get(conn)
-    if (connection) pulled(this.#q, connection, want)
+    if (connection) pulled(this.#q, connection, want, onHand)
     this.#leave()
   }
 

@@ -5,7 +5,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Config, ListenerConfig } from '../config/schema.ts'
 import { systemClock } from '../lib/clock.ts'
 import { systemRandom } from '../lib/prng.ts'
-import type { Connection } from '../net/connection.ts'
+import { turnAway, type Connection } from '../net/connection.ts'
 import { Front, type Endpoints, type FrontRefusal } from '../net/front.ts'
 import { listen } from '../net/listener.ts'
 import { ServerTls } from '../net/tls.ts'
@@ -69,7 +69,7 @@ function refuse(socket: Socket, client: string, why: FrontRefusal): void {
   log.warn({ client, why }, 'connection refused')
   metrics.add('rohrpost_refused_total')
   // RFC 5321 §3.8: 421 may be sent at any time. Who should have sent a PROXY header gets no answer: it is no mail client.
-  if (why === 'busy' || why === 'client-busy') socket.end(`421 4.7.0 ${config.hostname} too many connections\r\n`)
+  if (why === 'busy' || why === 'client-busy') turnAway(socket, `421 4.7.0 ${config.hostname} too many connections\r\n`, systemClock)
   else socket.destroy()
 }
 

@@ -80,7 +80,7 @@ class SmtpConnection extends Connection implements SmtpHost {
 
   auth(ticket: number, mechanism: string, response: Buffer | undefined): void {
     const session = this.#session as SmtpSession
-    this.#exchange ??= this.#service.beginAuth(mechanism, this.client, this.tls)
+    this.#exchange ??= this.#service.beginAuth(mechanism, session.client, this.tls)
     this.#exchange.respond(response, (step) => {
       if (step.kind !== 'challenge') this.#exchange = undefined
       session.onAuth(ticket, step, this.clock.now())
@@ -94,7 +94,7 @@ class SmtpConnection extends Connection implements SmtpHost {
   }
 
   observe(event: SmtpEvent): void {
-    this.#service.observe(event, this.client)
+    this.#service.observe(event, this.#session?.client ?? this.client)
   }
 
   released(): void {

@@ -7,7 +7,7 @@ import type { IndexWriter } from '../../src/spool/disk.ts'
 import { bodyKey, groupKey, HIGH_KEY, leftKey, messageKey } from '../../src/spool/keys.ts'
 import { bodiesDirectory, shardDirectory } from '../../src/spool/layout.ts'
 import type { MessageId } from '../../src/spool/types.ts'
-import { Bench, bodyOf, drive, memoryWorld, realWorld, to, turns } from './support.ts'
+import { Bench, bodyOf, drive, memoryWorld, realWorld, to } from './support.ts'
 import type { World } from './support.ts'
 
 const RED = to('red@one.example')
@@ -138,10 +138,7 @@ describe('the next start', () => {
         writer.remove(groupKey(ids.large, 1))
       })
       const bench = await Bench.open(world)
-      for (let i = 0; i < 200 && bench.owner.counts().messages > 1; i++) {
-        world.clock.advance(2000)
-        await turns(50)
-      }
+      await bench.until(() => bench.owner.counts().messages === 1, 2000)
       assert.equal(await bench.body(large), undefined)
       assert.equal(bench.owner.counts().segmentBytes, 0)
       await bench.close()

@@ -93,7 +93,7 @@ export async function drive<T>(world: { readonly clock: ManualClock }, promise: 
   const settled = promise.finally(() => (waiting = false))
   settled.catch(() => undefined)
   while (waiting) {
-    world.clock.advance(5)
+    world.clock.advance(1)
     await turn()
   }
   return promise
@@ -228,6 +228,16 @@ export class Bench {
       return message.inline ?? (await this.drive(readAll(reader, message)))
     } finally {
       await this.drive(reader.close())
+    }
+  }
+
+  /** Lets time pass, `ms` at a time, and everything that is handed in become durable, until `condition` holds. */
+  async until(condition: () => boolean | Promise<boolean>, ms = 200): Promise<void> {
+    for (let step = 0; !(await condition()); step++) {
+      assert.ok(step < 1000, 'it never came to pass')
+      this.world.clock.advance(ms)
+      await this.drive(this.owner.flush())
+      await turns(5)
     }
   }
 

@@ -61,6 +61,12 @@ function typeOf(entity: Entity): string {
   return (entity.fields.get('content-type') ?? '').split(';')[0] as string
 }
 
+/** The trace field of the last hop, unfolded. */
+export function newestReceived(text: string): string {
+  const match = /^Received: (?:[^\r]|\r\n[ \t])*/m.exec(text)
+  return (match?.[0] ?? '').replaceAll(/\r\n[ \t]+/g, ' ')
+}
+
 export function reportOf(data: Buffer): DsnReport {
   const whole = entityOf(data)
   assert.match(whole.fields.get('content-type') ?? '', /^multipart\/report; report-type=(?:global-)?delivery-status;/)

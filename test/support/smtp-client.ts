@@ -92,6 +92,11 @@ export class SmtpClient {
   /** Resolves with the TLS layer, for what its certificate and session are. */
   async startTls(options: ConnectionOptions = {}): Promise<TLSSocket> {
     await this.expect(220, 'STARTTLS')
+    return this.secure(options)
+  }
+
+  /** The handshake alone, behind a 220 that was read. */
+  async secure(options: ConnectionOptions = {}): Promise<TLSSocket> {
     this.#socket.removeAllListeners()
     const secured: TLSSocket = connectTls({ socket: this.#socket, ca: caPem, servername: 'localhost', ...options })
     await within(REPLY_MS, 'the TLS handshake', once(secured, 'secureConnect'))

@@ -49,6 +49,11 @@ export class SmtpSession {
     return Math.min(due, c.inTransaction ? c.transaction.startedAt + transactionMsMax : c.startedAt + sessionMsMax)
   }
 
+  /** The client's address, after PROXY and XCLIENT. */
+  get client(): string {
+    return this.#c.client.address
+  }
+
   /** Whether the next line is an AUTH response, to be blanked in traces. */
   get secretInput(): boolean {
     return this.#c.mode === 'auth'
@@ -193,12 +198,19 @@ export class SmtpSession {
     const status = lines.read(buf, at, end, c.config.limits.authLineBytesMax)
     if (status === 'more') return lines.at
     this.#askedAt = c.now
-    if (!c.inTransaction) c.idleCommands++
     if (status === 'line') this.#dispatch()
     else c.refuse(status === 'tooLong' ? Answers.lineTooLong : Answers.bareLfLine, 'command')
-    if (c.idleCommands > c.config.limits.idleCommandsMax && !c.inTransaction && c.waiting === 'nobody') c.end('idle-commands')
+    this.#countIdle()
     this.#endIfDrained()
     return lines.at
+  }
+
+  /** What brings no message nearer: everything outside of a transaction, and NOOP and its like inside. */
+  #countIdle(): void {
+    const c = this.#c
+    if (c.inTransaction && ROWS.get(c.line.verb)?.stage !== 'command') return
+    c.idleCommands++
+    if (c.idleCommands > c.config.limits.idleCommandsMax && c.waiting === 'nobody') c.end('idle-commands')
   }
 
   #dispatch(): void {

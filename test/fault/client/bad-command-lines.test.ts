@@ -8,7 +8,7 @@ import { SmtpSink } from '../../support/smtp-sink.ts'
 import { anonymousMb } from '../support/watch.ts'
 import { Wire } from '../support/wire.ts'
 
-const ENDLESS_MB = 64
+const ENDLESS_MB = 256
 
 let sink: SmtpSink
 let server: Server

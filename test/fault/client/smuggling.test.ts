@@ -71,7 +71,7 @@ async function worker(server: Server, share: readonly Case[], name: string): Pro
     const recipient = `${name}.${n}@example.net`
     const reply = await send(wire, one, recipient)
     const title = `${JSON.stringify(one.sequence)} cut at ${one.split}: ${reply}`
-    assert.match(reply, /^250 2\.0\.0 queued as |^550 5\.6\.[01] /, title)
+    assert.match(reply, /^250 2\.0\.0 queued as |^550 5\.6\.\d+ /, title)
     if (ENDS_THERE.has(one.sequence)) assert.match(reply, /^550 /, title)
     if (reply.startsWith('250')) taken.push(recipient)
     await inStep(wire, title)
@@ -119,7 +119,7 @@ test('a bare CR in front of the true end refuses the message; what follows is th
   await wire.greet()
   await wire.openData('a@example.org', 'b@example.net')
   const replies = await wire.exchange('Subject: x\r\n\r\nhi\r\r\n.\r\nNOOP\r\n', 2)
-  assert.match(replies[0] ?? '', /^550 5\.6\.[01] .*bare <CR>/)
+  assert.match(replies[0] ?? '', /^550 5\.6\.\d+ .*bare <CR>/)
   assert.match(replies[1] ?? '', /^250 /)
   await queueEmpties(server)
   assert.equal(sink.count, 0)
