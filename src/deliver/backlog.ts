@@ -15,7 +15,8 @@ import type { MessageReader } from './ports.ts'
 
 export interface BacklogHost extends SettlementSink {
   readonly reader: MessageReader
-  pull(want: number): void
+  /** `onHand`: items and messages that are not finished. */
+  pull(want: number, onHand: number): void
   returned(item: ReturnedItem, reason: ReturnReason): void
 }
 
@@ -72,6 +73,8 @@ export class Backlog {
   /** MAILMAX is reached: attempts that want another transaction do not get it here. */
   #stopped = false
   #asked = false
+  /** What was on hand when it asked. */
+  #askedOnHand = 0
   #want = 1
   readonly #pace = new Pace()
 
@@ -118,11 +121,28 @@ export class Backlog {
 
   /** Asks for more when what is left is less than half of what was asked for last. */
   ask(now: number): void {
+    const onHand = this.#items.length + this.#begun.length
+    if (this.#asked && onHand === 0 && this.#askedOnHand > 0) return this.#pull(0)
     if (this.#closing || this.#asked || this.#items.length > this.#want >> 1) return
     this.#want = Math.min(this.#pace.perSlot(now), PULL_ITEMS_MAX, this.#options.messagesMost - this.#count - this.#items.length)
     if (this.#want < 1) return
+    this.#pull(onHand)
+  }
+
+  /** Items whose slot is over return, also when their turn does not come for long. */
+  expire(now: number): void {
+    if (!this.#items.some((item) => now > item.notAfter)) return
+    for (const item of this.#items.splice(0)) {
+      if (now > item.notAfter) this.#host.returned(item, 'unused')
+      else this.#items.push(item)
+    }
+  }
+
+  /** Asks again when nothing is on hand any more: a connection that is idle takes work before one that asks ahead. */
+  #pull(onHand: number): void {
     this.#asked = true
-    this.#host.pull(this.#want)
+    this.#askedOnHand = onHand
+    this.#host.pull(this.#want, onHand)
   }
 
   /** Adds the groups that are neither settled nor returned. */

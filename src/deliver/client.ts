@@ -161,6 +161,10 @@ export class SmtpClient {
   }
 
   /** Adds the groups that are neither settled nor returned. */
+  expire(now: number): void {
+    this.#pipeline?.expire(now)
+  }
+
   held(into: RowRef[]): void {
     this.#pipeline?.held(into)
   }

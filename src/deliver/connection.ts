@@ -147,6 +147,10 @@ export class Connection implements Line, ClientHost, SocketEvents {
     return route.hosts.some((host) => host.name === name && host.port === port && host.addresses.includes(target.address))
   }
 
+  expire(now: number): void {
+    this.#client?.expire(now)
+  }
+
   held(into: RowRef[]): void {
     this.#client?.held(into)
   }
@@ -305,8 +309,8 @@ export class Connection implements Line, ClientHost, SocketEvents {
     })
   }
 
-  pull(want: number): void {
-    this.#host.pull(want)
+  pull(want: number, onHand: number): void {
+    this.#host.pull(want, onHand)
   }
 
   settled(settlement: Settlement): void {

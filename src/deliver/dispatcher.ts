@@ -180,7 +180,7 @@ export class DeliverCore {
   #lineHost(conn: number): LineHost {
     return {
       up: (info) => this.#host.connectionUp(conn, info),
-      pull: (want) => this.#host.pull(conn, want),
+      pull: (want, onHand) => this.#host.pull(conn, want, onHand),
       settled: (settlement) => this.#settled(settlement),
       returned: (item, reason) => this.#host.returned(conn, [{ id: item.id, groups: item.groups }], reason),
       down: (down) => {
@@ -222,7 +222,10 @@ export class DeliverCore {
   #onSweep(): void {
     this.#sweep = undefined
     const now = this.#clock.now()
-    for (const line of this.#lines.values()) if (line.deadline <= now) line.onDeadline(now)
+    for (const line of this.#lines.values()) {
+      line.expire(now)
+      if (line.deadline <= now) line.onDeadline(now)
+    }
     if (this.#lines.size > 0) this.#watch()
   }
 }

@@ -16,6 +16,8 @@ export interface Line {
   /** Ends now. */
   abort(): void
   onDeadline(now: number): void
+  /** Items whose slot is over return. */
+  expire(now: number): void
   /** Whether its site's route still leads over this line. */
   follows(route: Destination): boolean
   /** Adds the groups that are neither settled nor returned. */
@@ -25,7 +27,7 @@ export interface Line {
 /** The dispatcher, as one line sees it. */
 export interface LineHost extends SettlementSink {
   up(info: PeerInfo): void
-  pull(want: number): void
+  pull(want: number, onHand: number): void
   returned(item: ReturnedItem, reason: ReturnReason): void
   /** The last word. */
   down(down: ConnectionDown): void

@@ -46,7 +46,7 @@ export class LocalLine implements Line {
     const options = { protocol: 'lmtp', peer: TAKES_ALL, origin, messagesMost: Infinity } as const
     this.#backlog = new Backlog(options, {
       reader,
-      pull: (want) => host.pull(want),
+      pull: (want, onHand) => host.pull(want, onHand),
       settled: (settlement) => host.settled(settlement),
       returned: (item, reason) => host.returned(item, reason),
     })
@@ -78,6 +78,10 @@ export class LocalLine implements Line {
 
   follows(route: Destination): boolean {
     return route.kind === this.#route.kind && (route.kind !== 'capture' || this.#route.kind !== 'capture' || route.dir === this.#route.dir)
+  }
+
+  expire(now: number): void {
+    this.#backlog.expire(now)
   }
 
   held(into: RowRef[]): void {

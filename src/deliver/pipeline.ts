@@ -107,6 +107,10 @@ export class Pipeline {
   }
 
   /** Adds the groups that are neither settled nor returned. */
+  expire(now: number): void {
+    this.#backlog.expire(now)
+  }
+
   held(into: RowRef[]): void {
     this.#backlog.held(into)
   }

@@ -98,7 +98,7 @@ export interface ConnectionDown extends ConnectionEnd {
 export interface DeliverHost {
   connectionUp(conn: number, info: PeerInfo): void
   /** Asks for up to `want` more items; repeated requests replace each other. */
-  pull(conn: number, want: number): void
+  pull(conn: number, want: number, onHand: number): void
   /** Items of which nothing was said to the peer: `unused`, or `error` when the spool gave no such message or group. */
   returned(conn: number, items: readonly ReturnedItem[], reason: ReturnReason): void
   /** The last word about a connection; everything granted to it was settled or returned before. */

@@ -54,6 +54,9 @@ export interface ConnectionOptions {
   readonly tlsHandshakeMsMax: number
 }
 
+/** Commands read before it is seen whether the client reads their replies, which may be fifty times as long. */
+const COMMANDS_BYTES = 8 * 1024
+
 /** How long a client may take to read our last words and to close its side. */
 const LINGER_MS = 5000
 
@@ -219,7 +222,8 @@ export class Connection {
       const chunk = this.#rest
       const from = this.#restAt
       const what = session.secretInput ? 'secret' : session.bodyInput ? 'body' : 'text'
-      const used = session.ingest(chunk, from, chunk.length, now)
+      const end = what === 'text' ? Math.min(chunk.length, from + COMMANDS_BYTES) : chunk.length
+      const used = session.ingest(chunk, from, end, now)
       if (used > from) this.#events.trace?.(this, 'in', chunk.subarray(from, used), what)
       if (used >= chunk.length) {
         this.#rest = undefined
@@ -227,6 +231,7 @@ export class Connection {
       }
       this.#restAt = used
       if (used === from) break
+      if (used === end) this.#flush()
     }
     this.#busy = false
     this.#settleTurn()

@@ -44,7 +44,7 @@ export function isPath<R>(answer: Path<R> | Hindrance): answer is Path<R> {
 }
 
 /** What keeps a path from one more connection. */
-export function hindranceOf<R>(q: QueueState<R>, path: Path<R>): Hindrance | undefined {
+function hindranceOf<R>(q: QueueState<R>, path: Path<R>): Hindrance | undefined {
   if (path.backoffUntil > q.now) return { limit: 'backoff', until: path.backoffUntil }
   const messageAt = path.messageFreeAt(q.now)
   if (messageAt > q.now) return { limit: 'messageRate', until: messageAt }

@@ -1,4 +1,4 @@
-// What people ask the scheduler: how much waits where, which rows, and why one does not move. Scheduler thread; reads only.
+// What people ask the scheduler: how much waits where, which rows, and why one does not move. Scheduler thread.
 
 import type { MessageId, QueueClass } from '../spool/types.ts'
 import { choosePath, isPath, type Hindrance } from './connect.ts'

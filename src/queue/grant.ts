@@ -16,7 +16,7 @@ import type { QueueState } from './state.ts'
 const FAST_PER_SECOND = 100
 /** At faster ones a connection gets what it sends in this time. */
 const GRANT_SPAN_S = 0.1
-export const GRANT_ITEMS_MAX = 64
+const GRANT_ITEMS_MAX = 64
 
 /** A connection that has `onHand` messages to finish asks for up to `want` items. */
 export function pulled<R>(q: QueueState<R>, conn: Connection<R>, want: number, onHand: number): void {

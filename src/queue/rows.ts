@@ -34,7 +34,7 @@ export const ROW_STATES = 8
 
 const CAPACITY_FIRST = 1024
 /** Groups of one message, by the width of the column. */
-export const GROUPS_MAX = 65_536
+const GROUPS_MAX = 65_536
 
 export class RowTable {
   /** Message id (spool/ids.ts). */

@@ -26,9 +26,16 @@ export const DEFAULT_SETTINGS: SchedulerSettings = {
 }
 
 /** What the configuration says of it. */
-export function schedulerSettings(config: Pick<Config, 'limits' | 'threads'>): Partial<SchedulerSettings> {
+export function schedulerSettings(config: Pick<Config, 'limits' | 'threads' | 'retry'>): Partial<SchedulerSettings> {
   const { grantSlotMs, outboundConnectionsMax } = config.limits
-  return { grantSlotMs, connectionsTotal: outboundConnectionsMax * config.threads.deliver }
+  const { backoff } = DEFAULT_SETTINGS
+  const { firstMs, maxMs } = config.retry
+  return {
+    grantSlotMs,
+    connectionsTotal: outboundConnectionsMax * config.threads.deliver,
+    // A site that was not reached is never tried later than a message that was refused.
+    backoff: { firstMs: Math.min(backoff.firstMs, firstMs), maxMs: Math.min(backoff.maxMs, maxMs) },
+  }
 }
 
 /** Relations that the algorithms rely on; the configuration's own check gives people their messages. */

@@ -49,7 +49,8 @@ export class Headroom {
     const keep = newMail ? KEEP_BYTES : 0
     if (this.#left < need + keep) {
       const used = this.#usedBytes()
-      if (this.#size - used < need + keep) await this.#extend(used + need + KEEP_BYTES + STEP_BYTES)
+      this.#left = this.#size - used
+      if (this.#left < need + keep) await this.#extend(used + need + keep)
       this.#left = this.#size - used
     }
     this.#left -= need
@@ -59,7 +60,16 @@ export class Headroom {
     await this.#files.close(this.#file)
   }
 
+  /** To `target` and a good deal more, or to `target` alone when the disk is nearly full. */
   async #extend(target: number): Promise<void> {
+    try {
+      await this.#grow(target + KEEP_BYTES + STEP_BYTES)
+    } catch {
+      await this.#grow(target)
+    }
+  }
+
+  async #grow(target: number): Promise<void> {
     const buffers: Buffer[] = []
     for (let left = target - this.#size; left > 0; left -= zeros.length) buffers.push(zeros.subarray(0, Math.min(left, zeros.length)))
     try {

@@ -1,6 +1,7 @@
 // A message on its way in: up to 16 KiB in memory, the rest streamed into body segments. Owner thread.
 
 import { assert } from '../lib/assert.ts'
+import { RECIPIENTS_MAX } from './plan.ts'
 import type { AcceptedRecipient, Intake, SpoolError } from './ports.ts'
 import type { StoredBody } from './record.ts'
 import type { Extent, Segments } from './segments.ts'
@@ -89,7 +90,8 @@ export class SpoolIntake implements Intake {
 
   commit(envelope: Envelope, recipients: readonly AcceptedRecipient[], done: (error: SpoolError | undefined) => void): void {
     assert(this.#open && recipients.length > 0, 'intake committed twice or without recipients')
-    const refusal = this.#refused ?? this.#host.refusal(this.id)
+    const many: SpoolError | undefined = recipients.length > RECIPIENTS_MAX ? { kind: 'failed', cause: 'too many recipients' } : undefined
+    const refusal = many ?? this.#refused ?? this.#host.refusal(this.id)
     if (refusal) {
       this.abort()
       this.#host.turn(() => done(refusal))

@@ -86,6 +86,7 @@ async function writeMeta(files: SpoolFiles, dataDir: string, meta: SpoolMeta): P
  */
 export async function prepareSpool(files: SpoolFiles, dataDir: string, shards: number): Promise<SpoolMeta> {
   await files.mkdir(spoolDirectory(dataDir))
+  await files.syncDirectory(dataDir)
   const found = await readMeta(files, dataDir)
   if (found) return found
   const meta = { format: FORMAT, shards }

@@ -97,6 +97,8 @@ class LmdbIndex implements SpoolIndex {
   }
 
   async commit(write: (writer: IndexWriter) => void): Promise<void> {
+    // Our own snapshot must not keep pages from being used again.
+    this.#root.resetReadTxn()
     try {
       await this.#root.batch(() => write(this.#writer))
     } catch (error) {
@@ -121,8 +123,9 @@ class LmdbIndex implements SpoolIndex {
     return (this.#root.getStats() as Stats).entryCount
   }
 
-  /** For the writer: `file` is where LMDB keeps its pages. */
+  /** For the writer: `file` is where LMDB keeps its pages. Slots of readers that died are freed too. */
   async makeRoom(files: SpoolFiles, file: string): Promise<void> {
+    this.#root.readerCheck()
     this.#headroom = await Headroom.open(files, file, () => {
       const stats = this.#root.getStats() as Stats
       return (stats.lastPageNumber + 1) * stats.pageSize
@@ -139,10 +142,8 @@ class LmdbIndex implements SpoolIndex {
   }
 }
 
-/** Opens `directory`; `files` extends the data file ahead of the writer. */
-export async function openLmdb(directory: string, mode: 'read' | 'write', files: SpoolFiles): Promise<SpoolIndex> {
-  const shared: Shared = { key: NOTHING, keyStart: 0, keyLength: 0, value: NOTHING, valueLength: 0 }
-  const root = open<Buffer, Buffer>({
+function openRoot(directory: string, mode: 'read' | 'write'): RootDatabase<Buffer, Buffer> {
+  return open<Buffer, Buffer>({
     path: directory,
     noSubdir: false,
     encoding: 'binary',
@@ -154,12 +155,20 @@ export async function openLmdb(directory: string, mode: 'read' | 'write', files:
     maxReaders: 512,
     readOnly: mode === 'read',
   })
-  const view = openView(root, shared)
-  const index = new LmdbIndex(root, view, shared)
-  if (mode === 'write') {
-    root.readerCheck()
-    await index.makeRoom(files, `${directory}/${INDEX_FILE}`)
+}
+
+/** Opens `directory`; `files` extends the data file ahead of the writer. */
+export async function openLmdb(directory: string, mode: 'read' | 'write', files: SpoolFiles): Promise<SpoolIndex> {
+  const shared: Shared = { key: NOTHING, keyStart: 0, keyLength: 0, value: NOTHING, valueLength: 0 }
+  let index: LmdbIndex
+  try {
+    const root = openRoot(directory, mode)
+    index = new LmdbIndex(root, openView(root, shared), shared)
+  } catch (error) {
+    const hint = mode === 'write' ? ' (has a reader of this process opened it before its owner?)' : ''
+    throw new Error(`${directory} cannot be opened: ${String(error)}${hint}`, { cause: error })
   }
+  if (mode === 'write') await index.makeRoom(files, `${directory}/${INDEX_FILE}`)
   return index
 }
 

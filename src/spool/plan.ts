@@ -8,7 +8,8 @@ import type { Envelope, Recipient } from './types.ts'
 
 /** Recipients of one domain beyond this many form another group. */
 export const GROUP_RECIPIENTS_MAX = 1000
-const GROUPS_MAX = 0x1_0000
+/** A group's index has 16 bits. More recipients than this are not taken, so that each may have a domain of its own. */
+export const RECIPIENTS_MAX = 0x1_0000
 const ROUTE_BYTES_MAX = 0xffff
 
 export interface PlanPolicy {
@@ -64,7 +65,7 @@ export function planGroups(
   policy: PlanPolicy,
 ): GroupRecord[] {
   const shares = sharesOf(recipients)
-  assert(shares.length > 0 && shares.length <= GROUPS_MAX, 'number of groups out of range')
+  assert(shares.length > 0 && shares.length <= RECIPIENTS_MAX, 'number of groups out of range')
   const times = timesOf(envelope, policy)
   return shares.map(({ domain, pending }, group) => {
     assert(domain.length <= ROUTE_BYTES_MAX, 'routing domain too long')

@@ -8,7 +8,7 @@ import { EventLog } from './eventlog.ts'
 import { messageId, sequenceOf } from './ids.ts'
 import { BODIES, groupKey, GROUPS, HIGH_KEY, idRange, leftKey, LEFTS, messageKey } from './keys.ts'
 import type { KeyRange } from './keys.ts'
-import { bodiesDirectory, eventsDirectory, shardDirectory } from './layout.ts'
+import { bodiesDirectory, eventsDirectory, shardDirectory, spoolDirectory } from './layout.ts'
 import type { SpoolLog } from './ports.ts'
 import { decodeGroup, decodeHigh, decodeLeft, decodeMessage } from './record.ts'
 import type { BodyShare, GroupRecord, HighMarks, MessageRecord } from './record.ts'
@@ -31,6 +31,18 @@ export interface ShardOptions {
   readonly segmentBytes: number
   readonly eventFileBytes: number
   readonly eventRetentionMs: number
+}
+
+function openEvents(options: ShardOptions): Promise<EventLog> {
+  return EventLog.open({
+    files: options.disk,
+    directory: eventsDirectory(options.dataDir, options.shard),
+    shard: options.shard,
+    clock: options.clock,
+    fileBytes: options.eventFileBytes,
+    retentionMs: options.eventRetentionMs,
+    log: options.log,
+  })
 }
 
 export class Shard {
@@ -68,18 +80,14 @@ export class Shard {
     await disk.mkdir(shardDirectory(dataDir, shard))
     await disk.mkdir(bodiesDirectory(dataDir, shard))
     const index = await disk.openIndex(shardDirectory(dataDir, shard), 'write')
-    const events = await EventLog.open({
-      files: disk,
-      directory: eventsDirectory(dataDir, shard),
-      shard,
-      clock: options.clock,
-      fileBytes: options.eventFileBytes,
-      retentionMs: options.eventRetentionMs,
-      log: options.log,
-    })
-    const opened = new Shard(options, index, events)
-    await opened.#begin(options)
-    return opened
+    try {
+      const opened = new Shard(options, index, await openEvents(options))
+      await opened.#begin(options)
+      return opened
+    } catch (error) {
+      await index.close()
+      throw error
+    }
   }
 
   /** The next id. It may be used for a message only when `isReserved` says so at its commit. */
@@ -178,6 +186,7 @@ export class Shard {
     const directory = bodiesDirectory(options.dataDir, options.shard)
     await recoverSegments(options.disk, directory, this.index, this.segments, options.log)
     await this.disk.syncDirectory(shardDirectory(options.dataDir, options.shard))
+    await this.disk.syncDirectory(spoolDirectory(options.dataDir))
     this.groups = this.#count(GROUPS)
     // Messages lie on many pages: whatever is no other record is one.
     const marks = this.index.get(HIGH_KEY) ? 1 : 0

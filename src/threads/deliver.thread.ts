@@ -67,7 +67,7 @@ const host: DeliverHost = {
     if (info.tlsFallback) thread.log.warn({ peer: info.peer, cause: info.tlsFallback }, 'TLS failed, sending in plain text')
     scheduler?.send({ kind: 'deliver.up', conn })
   },
-  pull: (conn, want) => scheduler?.send({ kind: 'deliver.pull', conn, want }),
+  pull: (conn, want, onHand) => scheduler?.send({ kind: 'deliver.pull', conn, want, onHand }),
   returned: (conn, items: readonly ReturnedItem[], reason: ReturnReason) =>
     scheduler?.send({ kind: 'deliver.returned', conn, items, reason }),
   connectionDown: (conn, down: ConnectionDown) => {

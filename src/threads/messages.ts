@@ -201,7 +201,7 @@ export type DeliverToScheduler =
   | { readonly kind: 'deliver.inflight'; readonly rows: readonly RowRef[] }
   | { readonly kind: 'deliver.route'; readonly domain: string; readonly answer: RouteAnswer<Destination> }
   | { readonly kind: 'deliver.up'; readonly conn: number }
-  | { readonly kind: 'deliver.pull'; readonly conn: number; readonly want: number }
+  | { readonly kind: 'deliver.pull'; readonly conn: number; readonly want: number; readonly onHand: number }
   | { readonly kind: 'deliver.returned'; readonly conn: number; readonly items: readonly ReturnedItem[]; readonly reason: ReturnReason }
   | { readonly kind: 'deliver.down'; readonly conn: number; readonly down: ConnectionDown }
 

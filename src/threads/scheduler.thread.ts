@@ -9,11 +9,11 @@ import { systemClock, type Timer } from '../lib/clock.ts'
 import { systemRandom } from '../lib/prng.ts'
 import type { BlockedRow, Reply, RowRef, SchedulerHost } from '../queue/ports.ts'
 import { Scheduler } from '../queue/schedule.ts'
+import { schedulerSettings } from '../queue/settings.ts'
 import { shardOf } from '../spool/ids.ts'
 import { Channel } from './channel.ts'
 import type { DeliverToScheduler, OwnerToScheduler, SchedulerToDeliver, SchedulerToOwner } from './messages.ts'
 import { packItems, unpackRows, unpackSettled } from './messages.ts'
-import { schedulerSettings } from './scheduler-settings.ts'
 import { thisThread, type Answer } from './thread.ts'
 import { kindOf, ownerOf } from './topology.ts'
 
@@ -128,7 +128,7 @@ function fromDeliver(index: number, message: DeliverToScheduler): void {
       scheduler.connectionUp(message.conn)
       break
     case 'deliver.pull':
-      scheduler.pull(message.conn, message.want)
+      scheduler.pull(message.conn, message.want, message.onHand)
       break
     case 'deliver.returned':
       scheduler.returned(message.conn, message.items, message.reason)

@@ -68,33 +68,42 @@ test('a slow message does not hold up the few that wait behind it', () => {
   assert.deepEqual(b.host.takeIds(), [2])
 })
 
-test('a connection that asked ahead and takes long for its message gets no more, nothing waits behind it', () => {
+test('a connection that takes long for its message gets no more until it is done: nothing waits behind it', () => {
   const b = bench()
   b.scheduler.announce([row(1)])
   routeTo(b)
   const conn = up(b)
   assert.deepEqual(b.host.takeIds(), [1])
-  b.scheduler.pull(conn, 1)
+  b.scheduler.pull(conn, 1, 1)
   b.scheduler.announce([row(2)])
   assert.deepEqual(b.host.takeIds(), [])
   pass(b, 1_000)
   assert.equal(b.host.opened.length, 2, 'another one is opened for it')
-  b.scheduler.settled([{ kind: 'gone', id: 1, group: 0 }])
+  b.scheduler.pull(conn, 1, 0)
   assert.deepEqual(b.host.takeIds(), [2], 'done with it, it gets the next')
 })
 
-test('a connection that is fast gets its next work before the last is settled', () => {
+test('a connection that is fast gets work ahead, when it asks and not much later', () => {
   const b = bench()
-  b.scheduler.announce(rowsOf(5, 1))
+  b.scheduler.announce(rowsOf(4, 1))
   routeTo(b)
   const conn = upFast(b)
-  for (const id of [1, 2, 3]) {
-    b.scheduler.pull(conn, 1)
+  for (const id of [1, 2, 3, 4]) {
+    b.scheduler.pull(conn, 1, 1)
     assert.deepEqual(b.host.takeIds(), [id])
   }
-  // It stands still: what it was fast at is long ago.
-  pass(b, 3_000)
-  b.scheduler.pull(conn, 1)
+  b.scheduler.pull(conn, 1, 1)
+  pass(b, 500)
+  b.scheduler.announce([row(5)])
+  assert.deepEqual(b.host.takeIds(), [])
+})
+
+test('a connection with more on hand than it sends soon gets no more', () => {
+  const b = bench()
+  b.scheduler.announce(rowsOf(4, 1))
+  routeTo(b)
+  const conn = upFast(b)
+  b.scheduler.pull(conn, 64, 1_000)
   assert.deepEqual(b.host.takeIds(), [])
 })
 

@@ -9,8 +9,10 @@ const TWO_POOLS = [
   { name: 'second', sources: [{ name: 'ip2', weight: 1 }] },
 ]
 
-test('the configuration bounds connections over all deliver threads', () => {
-  const settings = schedulerSettings({ limits: defaultLimits, threads: { net: 2, deliver: 3, inspect: 1 } })
+test('the configuration bounds connections over all deliver threads, and back-off by its retry times', () => {
+  const retry = { firstMs: 1000, maxMs: 5000, expireMs: 60_000, warnAfterMs: 0 }
+  const settings = schedulerSettings({ limits: defaultLimits, threads: { net: 2, deliver: 3, inspect: 1 }, retry })
+  assert.deepEqual(settings.backoff, { firstMs: 1000, maxMs: 5000 })
   assert.equal(settings.connectionsTotal, 3 * defaultLimits.outboundConnectionsMax)
   assert.equal(settings.grantSlotMs, defaultLimits.grantSlotMs)
 })

@@ -370,11 +370,17 @@ export class World implements SchedulerHost<Peer> {
     }
   }
 
+  /** Asks for work: ahead, saying what is on hand, and again when all of it is done. */
   #pull(thread: number, line: Line): void {
-    if (line.asked || line.state !== 'up') return
+    const onHand = line.items.length + (line.busy ? 1 : 0)
+    if (line.state !== 'up' || (line.asked && onHand > 0)) return
     line.asked = true
     const alive = this.#while(thread)
-    this.later(1, () => alive() && line.state === 'up' && this.scheduler.pull(line.conn, 1 + this.random.below(64)))
+    this.later(1, () => {
+      if (!alive() || line.state !== 'up') return
+      line.asked = true
+      this.scheduler.pull(line.conn, 1 + this.random.below(64), line.items.length + (line.busy ? 1 : 0))
+    })
   }
 
   #work(thread: number, line: Line): void {
@@ -385,14 +391,14 @@ export class World implements SchedulerHost<Peer> {
       this.#giveBack(line, [item])
       item = line.items.shift()
     }
-    // As a rule more is asked for before the last message is through.
-    if (item && line.items.length === 0 && this.random.below(2) === 0) this.#pull(thread, line)
     if (!item) {
       if (line.state === 'closing') this.#lost(thread, line, { kind: 'closed', reply: NO_REPLY, peer: '' })
       else this.#pull(thread, line)
       return
     }
     line.busy = true
+    // As a rule more is asked for before the last message is through.
+    if (line.items.length === 0 && this.random.below(4) > 0) this.#pull(thread, line)
     const sent = item
     const alive = this.#while(thread)
     const takesMs = this.random.float() < line.peer.stalls ? MINUTE : line.peer.messageMs * (0.5 + this.random.float())

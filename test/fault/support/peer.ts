@@ -19,8 +19,8 @@ export interface Act {
   readonly say?: string
   /** Sends one octet in so many ms instead of all at once. */
   readonly everyMs?: number
-  /** `close`: FIN behind what was said; `cut`: RST at once; `deaf`: never answers again. */
-  readonly then?: 'close' | 'cut' | 'deaf'
+  /** `close`: FIN behind what was said; `cut`: RST; `deaf`: never answers again; `stop`: does not even read. */
+  readonly then?: 'close' | 'cut' | 'deaf' | 'stop'
 }
 
 /** The reply or act, undefined for the usual answer. */
@@ -155,7 +155,7 @@ class Session {
     const verb = (/^[A-Za-z]+/.exec(line)?.[0] ?? '').toUpperCase()
     const reply = this.#answer(verb, line)
     if (verb === 'RCPT' && reply.startsWith('2')) this.#to.push(/<([^>]*)>/.exec(line)?.[1] ?? '')
-    if (verb === 'DATA' && reply.startsWith('354')) this.#mode = 'data'
+    if (verb === 'DATA' && reply.startsWith('354') && this.#mode === 'command') this.#mode = 'data'
     if (verb === 'QUIT') this.#act({ then: 'close' })
     return true
   }
@@ -169,7 +169,7 @@ class Session {
     this.#peer.contents++
     const to = this.#to
     this.#to = []
-    if (this.#answer('content', '').startsWith('2')) this.#peer.taken.push({ to, data, connection: this.#connection })
+    if (/^2.*\r\n$/s.test(this.#answer('content', ''))) this.#peer.taken.push({ to, data, connection: this.#connection })
     this.#peer.wake()
     return true
   }
@@ -191,7 +191,8 @@ class Session {
   }
 
   #act({ say = '', everyMs, then }: Act): void {
-    if (then === 'deaf' || then === 'close' || then === 'cut') this.#mode = 'deaf'
+    if (then !== undefined) this.#mode = 'deaf'
+    if (then === 'stop') this.#socket.pause()
     this.#sending = this.#sending.then(async () => {
       if (everyMs === undefined) this.#socket.write(say, 'latin1')
       else for (const octet of say) await this.#slowly(octet, everyMs)

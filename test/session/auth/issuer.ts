@@ -4,7 +4,6 @@ import { generateKeyPairSync, sign, type KeyObject } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { TestContext } from 'node:test'
 
 export interface SigningPair {
   readonly alg: 'RS256' | 'ES256' | 'EdDSA'
@@ -47,7 +46,7 @@ export class Issuer {
     this.#server = server
   }
 
-  static async start(t: TestContext): Promise<Issuer> {
+  static async start(t: { after(fn: () => void): void }): Promise<Issuer> {
     const server = createServer((request, response) => {
       let body = ''
       request.on('data', (chunk: Buffer) => (body += chunk.toString('utf8')))

@@ -8,27 +8,15 @@ import { Child, TempFolder } from '../process.ts'
 import { eventually } from '../wait.ts'
 import { program } from './installed.ts'
 
-function configuration(folder: string, port: number): string {
-  return `base_dir = ${folder}/run
-state_dir = ${folder}/state
-log_path = /dev/stderr
-protocols = lmtp
-ssl = no
-listen = 127.0.0.1
-default_internal_user = dovecot
-default_login_user = dovenull
-first_valid_uid = 1
-mail_location = maildir:${folder}/mail/%Lu
-mail_uid = mail
-mail_gid = mail
-postmaster_address = postmaster@rohrpost.test
-lmtp_save_to_detail_mailbox = no
-service lmtp {
-  inet_listener lmtp {
-    address = 127.0.0.1
-    port = ${port}
-  }
+/** 2.4 (Debian 13) renamed most settings and refuses files that do not begin with its version. */
+function isNewSyntax(): boolean {
+  const version = execFileSync(program('dovecot'), ['--version'], { encoding: 'utf8' })
+  return !version.startsWith('2.3.')
 }
+
+function oldStyle(folder: string): string {
+  return `mail_location = maildir:${folder}/mail/%Lu
+protocols = lmtp
 passdb {
   driver = static
   args = password=x
@@ -37,10 +25,45 @@ userdb {
   driver = passwd-file
   args = username_format=%u ${folder}/users
 }
-protocol lmtp {
-  mail_plugins =
+`
+}
+
+function newStyle(folder: string): string {
+  return `mail_driver = maildir
+mail_path = ${folder}/mail/%{user | lower}
+protocols {
+  lmtp = yes
+}
+passdb static {
+  password = x
+}
+userdb passwd-file {
+  passwd_file_path = ${folder}/users
 }
 `
+}
+
+function configuration(folder: string, port: number): string {
+  const isNew = isNewSyntax()
+  const versions = 'dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n'
+  return `${isNew ? versions : ''}base_dir = ${folder}/run
+state_dir = ${folder}/state
+log_path = /dev/stderr
+ssl = no
+listen = 127.0.0.1
+default_internal_user = dovecot
+default_login_user = dovenull
+first_valid_uid = 1
+mail_uid = mail
+mail_gid = mail
+postmaster_address = postmaster@rohrpost.test
+lmtp_save_to_detail_mailbox = no
+service lmtp {
+  inet_listener lmtp {
+    port = ${port}
+  }
+}
+${isNew ? newStyle(folder) : oldStyle(folder)}`
 }
 
 export class Dovecot {
