@@ -38,11 +38,29 @@ export class StartError extends Error {
 }
 
 function lockDataDir(dataDir: string): FileLock {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const path = join(dataDir, 'lock')
-  const lock = FileLock.take(path)
+  let lock: FileLock | undefined
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    lock = FileLock.take(path)
+  } catch (error) {
+    throw unusable(dataDir, error)
+  }
   if (lock) return lock
   throw new StartError(75, `the data directory ${dataDir} is in use by process ${FileLock.holder(path) ?? 'unknown'}`)
+}
+
+/** A data directory that this program cannot work with: the operator's matter, and another try does not help. */
+function unusable(dataDir: string, error: unknown): StartError {
+  return new StartError(78, `the data directory ${dataDir} cannot be used: ${error instanceof Error ? error.message : String(error)}`)
+}
+
+async function shardsOf(config: Config): Promise<number> {
+  try {
+    return (await prepareSpool(nodeDisk, config.dataDir, config.limits.shards)).shards
+  } catch (error) {
+    throw unusable(config.dataDir, error)
+  }
 }
 
 function usesTls(config: Config): boolean {
@@ -232,7 +250,7 @@ export async function main(options: { readonly configFile: string | undefined })
   const log = makeLog('main', loaded.log)
   const lock = lockDataDir(loaded.dataDir)
   const config = { ...loaded, listeners: await freeListeners(loaded, options.configFile === undefined, log) }
-  const { shards } = await prepareSpool(nodeDisk, config.dataDir, config.limits.shards)
+  const shards = await shardsOf(config)
   const server = new Server(config, options.configFile, log, lock, shards)
   process.on('SIGTERM', () => void server.stop('SIGTERM'))
   process.on('SIGINT', () => void server.stop('SIGINT'))

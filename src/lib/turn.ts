@@ -4,3 +4,8 @@
 export function atTurnEnd(fn: () => void): void {
   setImmediate(fn)
 }
+
+/** Runs `fn` once after `ms`: for what may wait for company. */
+export function soon(ms: number, fn: () => void): void {
+  setTimeout(fn, ms)
+}

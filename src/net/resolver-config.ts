@@ -33,7 +33,7 @@ export interface ResolverSettings {
   readonly cacheEntriesMax: number
   /** Bytes of answers kept, as they came over the wire. */
   readonly cacheBytesMax: number
-  /** Questions with open sockets. */
+  /** Questions with open sockets: many names whose servers are dead shall not hold up one whose are not. */
   readonly inFlightMax: number
   /** Questions that wait for one of those; above it they fail with `overload`. */
   readonly waitingMax: number
@@ -57,7 +57,7 @@ const DEFAULTS: Omit<ResolverSettings, 'servers'> = {
   failureTtlMs: 2_000,
   cacheEntriesMax: 100_000,
   cacheBytesMax: 32 * 1024 * 1024,
-  inFlightMax: 256,
+  inFlightMax: 1000,
   waitingMax: 20_000,
 }
 

@@ -39,8 +39,27 @@ export function viewOf<R>(q: QueueState<R>, row: number): RowView {
     site: domain.site?.key ?? '',
     state: STATE_NAMES[rows.state[row] as number] ?? 'leaving',
     attempts: rows.attempts[row] as number,
-    nextAttempt: q.ticks.ms(rows.due[row] as number),
+    nextAttempt: nextAttemptOf(q, row),
   }
+}
+
+/** Its due time, or a later one before which its domain or site will not be tried; 0 when no time ends the wait. */
+function nextAttemptOf<R>(q: QueueState<R>, row: number): number {
+  const until = blockedUntil(q, row)
+  return until === Infinity ? 0 : Math.max(q.ticks.ms(q.rows.due[row] as number), until)
+}
+
+function blockedUntil<R>(q: QueueState<R>, row: number): number {
+  const domain = q.domainOf(row)
+  if (q.rows.state[row] === RowState.routing) return domain.retryAt
+  if (q.rows.state[row] !== RowState.ready || !domain.site) return 0
+  const suspension = q.suspension(domain.site)
+  if (suspension) return suspension.until
+  const answer = choosePath(q, domain.site, readyQueueOf(q, row))
+  // Whether a connection comes free is no question of time; nor is one needed where one is open.
+  const isFree = isPath(answer) || answer.until === Infinity || domain.site.paths.some((path) => path.up > 0)
+  const tenantAt = q.tenantOf(row).freeAt(q.now)
+  return Math.max(tenantAt > q.now ? tenantAt : 0, isFree ? 0 : answer.until)
 }
 
 export function pageOfRows<R>(q: QueueState<R>, filter: RowFilter, cursor: number, max: number): RowPage {

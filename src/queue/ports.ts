@@ -192,6 +192,7 @@ export interface RowView extends RowRef {
   readonly site: string
   readonly state: RowStateName
   readonly attempts: number
+  /** ms since 1970: when it is due, or later when its site or domain is not tried before; 0 when no time ends the wait. */
   readonly nextAttempt: number
 }
 

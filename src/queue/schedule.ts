@@ -255,6 +255,7 @@ export class Scheduler<Route = unknown> {
 
   /** What is known of these groups, in their order. */
   view(refs: readonly RowRef[]): (RowView | undefined)[] {
+    this.#q.now = this.#clock.now()
     return refs.map(({ id, group }) => {
       const row = this.#q.rows.find(id, group)
       return row === NONE ? undefined : viewOf(this.#q, row)

@@ -49,7 +49,7 @@ function settle(settlements: readonly Settlement[]): void {
     const batch = nextBatch++
     const packed = packSettlements(list)
     unacknowledged.set(batch, { owner, settlements: packed })
-    owners.get(owner)?.channel.send({ kind: 'deliver.settle', batch, settlements: packed })
+    owners.get(owner)?.channel.sendSoon({ kind: 'deliver.settle', batch, settlements: packed })
   }
 }
 

@@ -42,8 +42,8 @@ const EVENT_COUNTERS = {
 
 const spoolHost: SpoolHost = {
   log,
-  announce: (rows) => scheduler?.send({ kind: 'spool.announce', rows: packRows(rows) }),
-  settled: (items) => scheduler?.send({ kind: 'spool.settled', items: packSettled(items) }),
+  announce: (rows) => scheduler?.sendSoon({ kind: 'spool.announce', rows: packRows(rows) }),
+  settled: (items) => scheduler?.sendSoon({ kind: 'spool.settled', items: packSettled(items) }),
   event: (event: SpoolEvent) => {
     const counter = EVENT_COUNTERS[event.type]
     if (counter) metrics.add(counter)
@@ -132,7 +132,7 @@ function peer(name: string, port: MessagePort): void {
     return
   }
   const channel: Channel<OwnerToDeliver, DeliverToOwner> = new Channel<OwnerToDeliver, DeliverToOwner>(port, (message) => {
-    owner.settle(unpackSettlements(message.settlements), () => channel.send({ kind: 'spool.ack', batch: message.batch }))
+    owner.settle(unpackSettlements(message.settlements), () => channel.sendSoon({ kind: 'spool.ack', batch: message.batch }))
   })
 }
 

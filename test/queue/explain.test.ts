@@ -35,6 +35,25 @@ test('a row at a site that is backed off gives its last reply', () => {
   assert.equal(explained?.lastReply, '4.4.1 connection refused')
 })
 
+test('the next attempt is when what blocks a row ends, and nothing where no time ends it', () => {
+  const b = bench()
+  const next = (id: number): string => {
+    const [view] = b.scheduler.view([{ id, group: 0 }])
+    return view && view.nextAttempt > 0 ? new Date(view.nextAttempt).toISOString() : ''
+  }
+  b.scheduler.announce([row(1), row(2, { domain: 'b.example' })])
+  b.scheduler.routeAnswer('b.example', { kind: 'temporary', reply: { code: 451, enhanced: '4.4.3', text: 'no answer' }, retryMs: 60_000 })
+  assert.equal(next(2), '2027-01-15T08:01:00.000Z')
+  routeTo(b)
+  assert.equal(next(1), '2027-01-15T08:00:00.000Z')
+  b.scheduler.connectionDown(b.host.opened[0]?.conn ?? 0, REFUSED)
+  const [explained] = b.scheduler.explain(1)
+  assert.equal(explained?.binding.value, next(1))
+  assert.ok(next(1) > '2027-01-15T08:00:30')
+  b.scheduler.suspend('site', Infinity, 'by hand')
+  assert.equal(next(1), '')
+})
+
 test('a row that waits for a connection says which limit it is and who set it', () => {
   const b = bench()
   b.scheduler.announce(rowsOf(200, 1))

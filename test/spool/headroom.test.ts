@@ -48,7 +48,7 @@ describe('headroom of the index file', () => {
   })
 
   it('leaves settlements some when the disk has none', async () => {
-    const state = await shelf(8 * MB, MB)
+    const state = await shelf(9 * MB, MB)
     await state.room.reserve(1000, 2, true)
     const size = await sizeOf(state.disk)
     state.disk.take(Infinity)

@@ -33,6 +33,11 @@ export class SmtpClient {
     const socket = implicitTls ? connectTls({ ...where, ca: caPem, servername: 'localhost' }) : connectPlain(where)
     socket.setNoDelay(true)
     await within(REPLY_MS, `connection to ${host}:${port}`, once(socket, implicitTls ? 'secureConnect' : 'connect'))
+    return SmtpClient.over(socket)
+  }
+
+  /** Reads the banner on a connection that the test has made itself. */
+  static async over(socket: Socket): Promise<SmtpClient> {
     const client = new SmtpClient(socket)
     await client.reply()
     return client

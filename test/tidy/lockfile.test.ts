@@ -32,22 +32,37 @@ function resolve(lock: Lockfile, at: string, name: string): string | undefined {
   }
 }
 
+const EXACT = /^\d+\.\d+\.\d+[^ |<>=*x]*$/
+
+/** What is wrong with one dependency of the package at `at`, as words; undefined when it resolves. */
+function complaint(lock: Lockfile, at: string, name: string, range: string): string | undefined {
+  const asker = at || 'the project'
+  const place = resolve(lock, at, name)
+  if (place === undefined) return `${name}, which ${asker} asks for`
+  const version = lock.packages[place]?.version
+  return EXACT.test(range) && version !== range ? `${name} ${range}, which ${asker} asks for: there is ${version}` : undefined
+}
+
 function missing(lock: Lockfile): string[] {
   return Object.entries(lock.packages).flatMap(([at, entry]) =>
-    Object.keys({ ...entry.dependencies, ...entry.optionalDependencies })
-      .filter((name) => resolve(lock, at, name) === undefined)
-      .map((name) => `${name}, which ${at || 'the project'} asks for`),
+    Object.entries({ ...entry.dependencies, ...entry.optionalDependencies }).flatMap(
+      ([name, range]) => complaint(lock, at, name, range) ?? [],
+    ),
   )
 }
 
-test('the rule finds an optional package that the lockfile lacks', () => {
+test('the rule finds an optional package that the lockfile lacks, or has in another version', () => {
   const lock: Lockfile = {
     packages: {
-      'node_modules/a': { optionalDependencies: { 'a-linux-x64': '1', 'a-darwin-arm64': '1' } },
-      'node_modules/a/node_modules/a-linux-x64': { version: '1' },
+      'node_modules/a': { optionalDependencies: { 'a-linux-x64': '1.0.0', 'a-darwin-arm64': '1.0.0', 'a-win32-x64': '1.0.0' } },
+      'node_modules/a/node_modules/a-linux-x64': { version: '1.0.0' },
+      'node_modules/a-win32-x64': { version: '0.9.0' },
     },
   }
-  assert.deepEqual(missing(lock), ['a-darwin-arm64, which node_modules/a asks for'])
+  assert.deepEqual(missing(lock), [
+    'a-darwin-arm64, which node_modules/a asks for',
+    'a-win32-x64 1.0.0, which node_modules/a asks for: there is 0.9.0',
+  ])
 })
 
 test('the lockfile has every dependency of every package, those for other platforms too', (t) => {

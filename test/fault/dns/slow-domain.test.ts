@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ScriptedDns, zoneAnswer, type Zone } from '../../support/dns-server.ts'
+import { ScriptedDns, zoneAnswer, type Zone } from '../support/scripted-dns.ts'
 import { startServer } from '../../support/server.ts'
 import { SmtpClient } from '../../support/smtp-client.ts'
 import { SmtpSink } from '../../support/smtp-sink.ts'
@@ -40,7 +40,8 @@ test(`${SLOW_DOMAINS} domains whose DNS is slow do not delay one whose DNS is no
   for (let n = 0; n < 20; n++) await send('fast.test')
   await sink.received(20, 10_000)
   assert.ok(sink.messages.every(({ to }) => to[0] === 'b@fast.test'))
-  assert.equal((await queued(server)).length, SLOW_DOMAINS)
+  const waiting = (await queued(server)).filter(({ recipient }) => recipient.endsWith('.slow.test'))
+  assert.equal(waiting.length, SLOW_DOMAINS)
   for (const go of release) go()
   await sink.received(20 + SLOW_DOMAINS)
   await queueEmpties(server)

@@ -48,7 +48,7 @@ for (const extensions of [['PIPELINING', 'ENHANCEDSTATUSCODES'], []]) {
     assert.equal(home.count, 1, 'one report')
     const text = report?.data.toString('latin1') ?? ''
     assert.equal(report?.from, '')
-    for (const name of names) assert.equal(text.includes(`rfc822;${name}@many.test`), name.startsWith('bad'), name)
+    for (const name of names) assert.equal(text.includes(`rfc822; ${name}@many.test`), name.startsWith('bad'), name)
     assert.match(text, /Diagnostic-Code: smtp; 550 5\.1\.1 no bad1 here/)
   })
 }
