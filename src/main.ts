@@ -79,18 +79,25 @@ async function freeListeners(config: Config, isDefault: boolean, log: Log): Prom
       await probe(listener)
       free.push(listener)
     } catch (error) {
-      if (!isDefault) throw startError(error)
+      if (!isDefault) throw startError(error, config.dataDir)
       taken = error
       log.warn({ listener: listener.name }, `${(error as Error).message}; this default listener is left out`)
     }
   }
-  if (free.length === 0 && taken !== undefined) throw startError(taken)
+  if (free.length === 0 && taken !== undefined) throw startError(taken, config.dataDir)
   return free
 }
 
-/** A port in use or forbidden is the operator's matter; anything else is a bug and keeps its stack. */
-function startError(error: unknown): unknown {
-  return error instanceof Error && error.message.startsWith('cannot listen on ') ? new StartError(75, error.message) : error
+/** What a disk says that has no room or may not be written. */
+const DISK_CODES: readonly unknown[] = ['ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EIO']
+
+/** A port in use, a damaged spool and a bad disk are the operator's matter; anything else is a bug and keeps its stack. */
+function startError(error: unknown, dataDir: string): unknown {
+  if (!(error instanceof Error)) return error
+  if (error.message.startsWith('cannot listen on ')) return new StartError(75, error.message)
+  // It comes from another thread: only its name tells what it was.
+  const isUnusable = error.name === 'SpoolFormatError' || DISK_CODES.includes((error as NodeJS.ErrnoException).code)
+  return isUnusable ? unusable(dataDir, error) : error
 }
 
 class Server {
@@ -152,7 +159,7 @@ class Server {
     } catch (error) {
       await this.#supervisor.terminateAll()
       this.#control.close()
-      throw startError(error)
+      throw startError(error, this.#config.dataDir)
     }
     const listeners = this.#config.listeners.map((listener) => this.#bound.get(listener.name) as BoundListener)
     const words = listeners.map(({ name, host, port }) => ` ${name}=${host.includes(':') ? `[${host}]` : host}:${port}`)

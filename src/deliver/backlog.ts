@@ -17,7 +17,8 @@ export interface BacklogHost extends SettlementSink {
   readonly reader: MessageReader
   /** `onHand`: items and messages that are not finished. */
   pull(want: number, onHand: number): void
-  returned(item: ReturnedItem, reason: ReturnReason): void
+  /** `cause` says what the error is. */
+  returned(item: ReturnedItem, reason: ReturnReason, cause?: string): void
 }
 
 export interface BacklogOptions {
@@ -182,7 +183,7 @@ export class Backlog {
   #abandon(attempt: Attempt, verdict: Verdict, reason: ReturnReason, now: number): void {
     const untouched = attempt.abandon(verdict)
     this.settle(attempt, now)
-    if (untouched) this.#host.returned(untouched, reason)
+    if (untouched) this.#host.returned(untouched, reason, verdict.text)
   }
 
   #open(item: GrantItem, now: number): Begun | undefined {
@@ -192,7 +193,7 @@ export class Backlog {
     }
     const attempt = Attempt.open(item, this.#host.reader, now)
     const missing = attempt ? attempt.missing() : item
-    if (missing) this.#host.returned(missing, 'error')
+    if (missing) this.#host.returned(missing, 'error', 'the spool does not have it')
     if (!attempt) return undefined
     const fit = this.#fit(attempt, now)
     if (!fit) {

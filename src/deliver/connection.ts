@@ -11,6 +11,7 @@ import type { Reply } from '../wire/smtp/reply.ts'
 import { PieceReader } from './body-reader.ts'
 import { SmtpClient } from './client.ts'
 import type { ClientHost, ClientOptions, SessionEnd, SessionInfo } from './client.ts'
+import { IDLE_GRACE_MS } from './limits.ts'
 import type { DeliverLimits } from './limits.ts'
 import type { Line, LineHost } from './line.ts'
 import type { TlsResult } from './opening.ts'
@@ -274,7 +275,7 @@ export class Connection implements Line, ClientHost, SocketEvents {
       limits,
       recipientsMost: Math.max(1, Math.min(limits.recipientsPerTransactionMax, recipientsPerTransaction)),
       messagesMost: Math.max(1, messagesPerConnection),
-      idleMs: idleReuseMs,
+      idleMs: idleReuseMs + IDLE_GRACE_MS,
     }
   }
 
@@ -317,8 +318,8 @@ export class Connection implements Line, ClientHost, SocketEvents {
     this.#host.settled(settlement)
   }
 
-  returned(item: ReturnedItem, reason: ReturnReason): void {
-    this.#host.returned(item, reason)
+  returned(item: ReturnedItem, reason: ReturnReason, cause?: string): void {
+    this.#host.returned(item, reason, cause)
   }
 
   ended(end: SessionEnd): void {

@@ -182,7 +182,7 @@ export class DeliverCore {
       up: (info) => this.#host.connectionUp(conn, info),
       pull: (want, onHand) => this.#host.pull(conn, want, onHand),
       settled: (settlement) => this.#settled(settlement),
-      returned: (item, reason) => this.#host.returned(conn, [{ id: item.id, groups: item.groups }], reason),
+      returned: (item, reason, cause) => this.#host.returned(conn, [{ id: item.id, groups: item.groups }], reason, cause),
       down: (down) => {
         this.#lines.delete(conn)
         if (this.#lines.size === 0) this.#unwatch()

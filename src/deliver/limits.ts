@@ -45,5 +45,8 @@ export const SETTLE_BATCH_MAX = 256
 /** Rounds of PBKDF2 that a peer may demand (RFC 7677 §4 asks for at least 4,096): they hold up the thread, 60 ms here. */
 export const SCRAM_ITERATIONS_MAX = 200_000
 
+/** The scheduler closes idle connections. One that it has forgotten ends by itself, so much later that work under way arrives. */
+export const IDLE_GRACE_MS = 5000
+
 /** How often deadlines are looked at, in ms. */
 export const SWEEP_MS = 1000

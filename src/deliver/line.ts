@@ -28,7 +28,7 @@ export interface Line {
 export interface LineHost extends SettlementSink {
   up(info: PeerInfo): void
   pull(want: number, onHand: number): void
-  returned(item: ReturnedItem, reason: ReturnReason): void
+  returned(item: ReturnedItem, reason: ReturnReason, cause?: string): void
   /** The last word. */
   down(down: ConnectionDown): void
 }

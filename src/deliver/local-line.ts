@@ -48,7 +48,7 @@ export class LocalLine implements Line {
       reader,
       pull: (want, onHand) => host.pull(want, onHand),
       settled: (settlement) => host.settled(settlement),
-      returned: (item, reason) => host.returned(item, reason),
+      returned: (item, reason, cause) => host.returned(item, reason, cause),
     })
   }
 

@@ -100,7 +100,7 @@ export interface DeliverHost {
   /** Asks for up to `want` more items; repeated requests replace each other. */
   pull(conn: number, want: number, onHand: number): void
   /** Items of which nothing was said to the peer: `unused`, or `error` when the spool gave no such message or group. */
-  returned(conn: number, items: readonly ReturnedItem[], reason: ReturnReason): void
+  returned(conn: number, items: readonly ReturnedItem[], reason: ReturnReason, cause?: string): void
   /** The last word about a connection; everything granted to it was settled or returned before. */
   connectionDown(conn: number, down: ConnectionDown): void
   /** Outcomes of one turn of the loop. */

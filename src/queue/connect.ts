@@ -13,6 +13,9 @@ import type { DeliverThread, QueueState } from './state.ts'
 
 const LOOK_AHEAD_MS = 250
 
+/** A connection that is busy when its idle time is over is looked at again, but not all the time where that is 0. */
+const BUSY_LOOK_MS = 1000
+
 /** Why no connection is opened: the limit that binds, and when it may end (Infinity: when something happens). */
 export interface Hindrance {
   readonly limit: 'backoff' | 'connections' | 'connectionRate' | 'messageRate' | 'rampUp'
@@ -152,7 +155,7 @@ export function noLongerIdle<R>(q: QueueState<R>, conn: Connection<R>): void {
 export function onConnectionTime<R>(q: QueueState<R>, conn: Connection<R>): void {
   if (!q.idleConnections.has(conn)) return
   if (conn.inFlight === 0) close(q, conn)
-  else q.agenda.set(conn, q.now + (conn.path as Path<R>).site.site.limits.idleReuseMs)
+  else q.agenda.set(conn, q.now + Math.max((conn.path as Path<R>).site.site.limits.idleReuseMs, BUSY_LOOK_MS))
 }
 
 export function close<R>(q: QueueState<R>, conn: Connection<R>): void {

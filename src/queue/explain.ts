@@ -51,6 +51,7 @@ function nextAttemptOf<R>(q: QueueState<R>, row: number): number {
 
 function blockedUntil<R>(q: QueueState<R>, row: number): number {
   const domain = q.domainOf(row)
+  if (q.rows.state[row] === RowState.held) return Infinity
   if (q.rows.state[row] === RowState.routing) return domain.retryAt
   if (q.rows.state[row] !== RowState.ready || !domain.site) return 0
   const suspension = q.suspension(domain.site)

@@ -54,6 +54,7 @@ export class Committer {
   #failing = false
   #limit = GROUP_OPS_MAX
   #repairing = false
+  #eventsFailing = false
   #startedAt = 0
   #lastMs = 0
   #inFlight = 0
@@ -314,9 +315,11 @@ export class Committer {
   #flushEvents(): void {
     const { shard, host } = this.#ports
     if (!shard.events.hasPending) return
-    shard.events.flush().catch((error: unknown) => {
-      // The lines are kept and go with the next write.
-      host.log.warn({ shard: shard.number, error: String(error) }, 'event log cannot be written')
+    const written = (): void => void (this.#eventsFailing = false)
+    shard.events.flush().then(written, (error: unknown) => {
+      // The lines are kept and go with the next write. It is told once: others come with every event.
+      if (!this.#eventsFailing) host.log.warn({ shard: shard.number, error: String(error) }, 'event log cannot be written')
+      this.#eventsFailing = true
     })
   }
 }

@@ -1,4 +1,4 @@
-// Free space of the spool's file system, looked at once a second. Owner thread.
+// Free space of the spool's file system: looked at once a second, in between less what was accepted. Owner thread.
 
 import type { Clock, Timer } from '../lib/clock.ts'
 import type { SpoolDisk } from './disk.ts'
@@ -9,6 +9,10 @@ const POLL_MS = 1000
 const REAL_SHARE = 0.25
 /** With `minFreeBytes: 0` a disk still counts as full when a commit fails with less than this. */
 const FLOOR_BYTES = 1024 * 1024
+/** So much more than the limit there must be before mail is taken again: not a message at a time. */
+const AGAIN_SHARE = 0.1
+/** What a message takes besides its body, generously: pages of the index, events. */
+const MESSAGE_BYTES = 8 * 1024
 
 export interface GaugePorts {
   readonly disk: SpoolDisk
@@ -29,6 +33,10 @@ export class DiskGauge {
   /** Reusable bytes included. */
   freeBytes: number = Infinity
   #realBytes = Infinity
+  /** Accepted since the last look. */
+  #spentBytes = 0
+  #full = false
+  #toldFull = false
 
   constructor(ports: GaugePorts) {
     this.#ports = ports
@@ -36,8 +44,13 @@ export class DiskGauge {
 
   /** Messages are refused. */
   get full(): boolean {
-    const limit = this.#ports.minFreeBytes()
-    return this.freeBytes < limit || this.#realBytes < limit * REAL_SHARE
+    return this.#full
+  }
+
+  /** A message was accepted: a fast disk shall not be filled between two looks. */
+  spend(bodyBytes: number): void {
+    this.#spentBytes += bodyBytes + MESSAGE_BYTES
+    this.#judge()
   }
 
   /** So little is left that a failed write is no surprise. */
@@ -57,15 +70,24 @@ export class DiskGauge {
 
   async look(): Promise<void> {
     const { disk, directory, log, reusableBytes } = this.#ports
-    const was = this.full
+    const spent = this.#spentBytes
     try {
       this.#realBytes = await disk.freeBytes(directory)
       this.freeBytes = this.#realBytes + reusableBytes()
+      this.#spentBytes -= spent
     } catch (error) {
       log.warn({ directory, error: String(error) }, 'free space unknown')
     }
-    if (this.full !== was)
-      log.warn({ freeBytes: this.freeBytes, full: this.full }, this.full ? 'disk is full: refusing mail' : 'disk has room again')
+    this.#judge()
+    if (this.#full === this.#toldFull) return
+    this.#toldFull = this.#full
+    log.warn({ freeBytes: this.freeBytes, full: this.#full }, this.#full ? 'disk is full: refusing mail' : 'disk has room again')
+  }
+
+  #judge(): void {
+    const limit = this.#ports.minFreeBytes() * (this.#full ? 1 + AGAIN_SHARE : 1)
+    const spent = this.#spentBytes
+    this.#full = this.freeBytes - spent < limit || this.#realBytes - spent < limit * REAL_SHARE
   }
 
   #next(): void {

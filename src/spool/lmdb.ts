@@ -6,12 +6,13 @@
 // - Scans decode from lmdb-js's shared buffer: copying each entry first costs six times as much.
 // - Environments are shared inside a process and keep the flags of the first open: owners open before readers.
 
+import { dirname, join } from 'node:path'
 import { open } from 'lmdb'
 import type { Database, RootDatabase } from 'lmdb'
 import { atTurnEnd } from '../lib/turn.ts'
 import type { IndexVisitor, IndexWriter, ScanOptions, SpoolFiles, SpoolIndex } from './disk.ts'
 import { Headroom } from './headroom.ts'
-import { INDEX_FILE } from './layout.ts'
+import { INDEX_FILE, SpoolFormatError } from './layout.ts'
 
 /** What a scan's decoder leaves behind for the visitor, instead of a copy. */
 interface Shared {
@@ -36,6 +37,10 @@ interface Stats {
 }
 
 const META_PAGES = 2
+const PAGE_BYTES_MIN = 4096
+/** LMDB's mark in a meta page, behind the page's own header. */
+const MAGIC = 0xbeefc0de
+const MAGIC_AT = 24
 
 /** LMDB passes on errno as a number. */
 const ENOSPC = 28
@@ -157,9 +162,29 @@ function openRoot(directory: string, mode: 'read' | 'write'): RootDatabase<Buffe
   })
 }
 
+/**
+ * LMDB maps the file and believes it: one that is none of its own takes the process along. A writer makes an empty one
+ * anew, as after a crash in the first moment of a shard.
+ */
+async function checkHead(files: SpoolFiles, path: string, mode: 'read' | 'write'): Promise<void> {
+  const names = await files.list(dirname(path))
+  if (!names.includes(INDEX_FILE)) return
+  const file = await files.open(path, 'read')
+  try {
+    const head = Buffer.alloc(MAGIC_AT + 4)
+    const size = await files.size(file)
+    const count = await files.read(file, head, 0, head.length, 0)
+    const isIndex = count === head.length && head.readUInt32LE(MAGIC_AT) === MAGIC && size >= META_PAGES * PAGE_BYTES_MIN
+    if (!isIndex && (size > 0 || mode === 'read')) throw new SpoolFormatError(`${path} is damaged: it does not begin like an index`)
+  } finally {
+    await files.close(file)
+  }
+}
+
 /** Opens `directory`; `files` extends the data file ahead of the writer. */
 export async function openLmdb(directory: string, mode: 'read' | 'write', files: SpoolFiles): Promise<SpoolIndex> {
   const shared: Shared = { key: NOTHING, keyStart: 0, keyLength: 0, value: NOTHING, valueLength: 0 }
+  await checkHead(files, join(directory, INDEX_FILE), mode)
   let index: LmdbIndex
   try {
     const root = openRoot(directory, mode)

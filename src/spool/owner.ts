@@ -9,11 +9,12 @@ import { Committer } from './committer.ts'
 import type { CommitterPorts } from './committer.ts'
 import type { ChangeRequest } from './commitgroup.ts'
 import { compactSegment } from './compact.ts'
-import type { SpoolDisk } from './disk.ts'
+import type { IndexVisitor, SpoolDisk } from './disk.ts'
 import { nextTurn } from './disk.ts'
 import { DiskGauge } from './gauge.ts'
 import { shardOf } from './ids.ts'
 import { groupOf, GROUPS, idOf } from './keys.ts'
+import type { KeyRange } from './keys.ts'
 import { SpoolIntake } from './intake.ts'
 import type { IntakeHost } from './intake.ts'
 import { nodeDisk } from './nodedisk.ts'
@@ -165,20 +166,27 @@ export class SpoolOwner {
   /**
    * Reads all groups that were durable at the call and are still there, in batches; `announce` returns false to stop.
    * Groups made later come by `host.announce` alone. A row may be read that is in flight or that `host.settled` speaks
-   * of meanwhile: the caller knows. Resolves with the number of rows.
+   * of meanwhile: the caller knows. The newest come first, since behind a million that wait for a dead site they are
+   * those that can move; then all others from the oldest. Resolves with the number of rows.
    */
   async rescan(announce: (rows: QueueRow[]) => boolean): Promise<number> {
     const fresh = new Set<MessageId>()
     this.#fresh.add(fresh)
+    let count = 0
+    const tell = (rows: QueueRow[]): boolean => {
+      count += rows.length
+      return rows.length === 0 || announce(rows)
+    }
     try {
-      let rows = 0
+      const older: [Shard, Rest][] = []
       for (const { shard, committer } of this.#owned) {
         await committer.idle()
-        const found = await this.#rescanShard(shard, fresh, announce)
-        rows += Math.abs(found)
-        if (found < 0) break
+        const { rows, rest } = rowsIn(shard, GROUPS, fresh, true)
+        if (!tell(rows.reverse())) return count
+        older.push([shard, rest])
       }
-      return rows
+      for (const [shard, rest] of older) if (!(await this.#rescanShard(shard, rest, fresh, tell))) break
+      return count
     } finally {
       this.#fresh.delete(fresh)
     }
@@ -250,7 +258,10 @@ export class SpoolOwner {
       pool: this.#pool,
       backlogLimit: intakeBacklogBytes ?? BACKLOG_BYTES,
       refusal: (id) => this.#refusal(committer, shard.isReserved(id)),
-      accept: (message) => committer.accept(message),
+      accept: (message) => {
+        this.#gauge.spend(message.envelope.bytes)
+        committer.accept(message)
+      },
       closed: (intake) => void this.#open.delete(intake),
       turn: (fn) => this.#disk.turn(fn),
     }
@@ -304,21 +315,15 @@ export class SpoolOwner {
     owned.committer.change({ id: ref.id, group: ref.group, request, done, dsnId: 0, logged: false })
   }
 
-  /** Negative when `announce` stopped it. */
-  async #rescanShard(shard: Shard, fresh: ReadonlySet<MessageId>, announce: (rows: QueueRow[]) => boolean): Promise<number> {
-    let count = 0
-    let rest: Rest = GROUPS
-    while (rest && !this.#closing) {
-      const rows: QueueRow[] = []
-      rest = scanSome(shard.index, rest, ROWS_PER_TURN, (key, start, _length, value) => {
-        const id = idOf(key, start)
-        return fresh.has(id) || rows.push(decodeRow(id, groupOf(key, start), value)) > 0
-      })
-      count += rows.length
-      if (rows.length > 0 && !announce(rows)) return -count
+  /** False when `tell` stopped it. */
+  async #rescanShard(shard: Shard, from: Rest, fresh: ReadonlySet<MessageId>, tell: (rows: QueueRow[]) => boolean): Promise<boolean> {
+    for (let left = from; left && !this.#closing;) {
       await nextTurn(this.#disk)
+      const { rows, rest } = rowsIn(shard, left, fresh, false)
+      if (!tell(rows)) return false
+      left = rest
     }
-    return count
+    return true
   }
 
   /** What need not be done before the first message: lost reception lines, and much later stray messages. */
@@ -375,4 +380,15 @@ export class SpoolOwner {
 
 function ignore(): void {
   // The host hears of it by `settled`.
+}
+
+/** The next rows of a range, from one end or the other, and what is left of it. */
+function rowsIn(shard: Shard, range: KeyRange, fresh: ReadonlySet<MessageId>, reverse: boolean): { rows: QueueRow[]; rest: Rest } {
+  const rows: QueueRow[] = []
+  const visit: IndexVisitor = (key, start, _length, value) => {
+    const id = idOf(key, start)
+    return fresh.has(id) || rows.push(decodeRow(id, groupOf(key, start), value)) > 0
+  }
+  const rest = scanSome(shard.index, range, ROWS_PER_TURN, visit, { reverse })
+  return { rows, rest }
 }

@@ -14,7 +14,7 @@ import { systemRandom } from '../lib/prng.ts'
 import { systemResolver } from '../net/resolver.ts'
 import { limitsFor, providerOf } from '../queue/shaping.ts'
 import type { ReturnedItem, ReturnReason } from '../queue/ports.ts'
-import { shardOf } from '../spool/ids.ts'
+import { idToText, shardOf } from '../spool/ids.ts'
 import { SpoolReader } from '../spool/reader.ts'
 import type { Settlement } from '../spool/types.ts'
 import { Channel } from './channel.ts'
@@ -68,8 +68,11 @@ const host: DeliverHost = {
     scheduler?.send({ kind: 'deliver.up', conn })
   },
   pull: (conn, want, onHand) => scheduler?.send({ kind: 'deliver.pull', conn, want, onHand }),
-  returned: (conn, items: readonly ReturnedItem[], reason: ReturnReason) =>
-    scheduler?.send({ kind: 'deliver.returned', conn, items, reason }),
+  returned: (conn, items: readonly ReturnedItem[], reason: ReturnReason, cause?: string) => {
+    if (reason === 'error')
+      thread.log.error({ messages: items.map(({ id }) => idToText(id)), cause }, 'message cannot be delivered now: it stays in the queue')
+    scheduler?.send({ kind: 'deliver.returned', conn, items, reason })
+  },
   connectionDown: (conn, down: ConnectionDown) => {
     traced.delete(conn)
     scheduler?.send({ kind: 'deliver.down', conn, down })
@@ -111,12 +114,13 @@ const core = new DeliverCore({ ...settingsOf(config), host, reader, clock: syste
 let router = makeRouter(config)
 
 function makeRouter(from: Config): Router {
+  const configured = [{ origin: 'limits', limits: { idleReuseMs: from.limits.idleReuseMs } }]
   return new Router({
     config: from,
     resolver: systemResolver(from),
     random: systemRandom(),
     ownAddresses: ownAddresses(),
-    limitsFor,
+    limitsFor: (site, provider) => limitsFor(site, provider, configured),
     providerOf,
   })
 }

@@ -14,8 +14,8 @@ const BACKOFF_MS_MAX = 10_000
 /** A thread that lived this long starts with a fresh back-off. */
 const STEADY_MS = 30_000
 
-/** A message's objects should die young: with the default of 16 MB many are moved first (10 µs of CPU a message measured). */
-const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 192 }
+/** A message's objects should die young: with the default of 48 MB many are moved first (10 µs of CPU a message measured). */
+const YOUNG_GENERATION_MB = 96
 
 interface Child {
   readonly name: string
@@ -119,7 +119,7 @@ export class Supervisor {
     const { clock, data } = this.#options
     const entry = new URL(`../${TOPOLOGY[kindOf(child.name)].entry}`, import.meta.url)
     if (!import.meta.url.endsWith('.ts')) entry.pathname = entry.pathname.replace(/\.ts$/, '.js')
-    const worker = new Worker(entry, { workerData: data(child.name), name: child.name, resourceLimits: RESOURCE_LIMITS })
+    const worker = new Worker(entry, { workerData: data(child.name), name: child.name, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB } })
     child.worker = worker
     child.startedAt = clock.now()
     child.channel = new Channel<FromMain, ToMain>(worker, (message) => this.#receive(child, message))

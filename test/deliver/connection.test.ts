@@ -187,11 +187,13 @@ test('the client’s deadlines are kept by the sweep, and the message knows why'
   assert.equal(clock.nextTimerAt(), Infinity)
 })
 
-test('an idle connection says QUIT after the time of its site', () => {
+test('an idle connection that nobody closes says QUIT some time after that of its site', () => {
   const { core, host, clock, net } = played()
   core.open(1, siteOf(hostsRoute(25), { idleReuseMs: 5000 }), 'default')
   const socket = openSession(net)
   clock.advance(6000)
+  assert.equal(socket.hears(), '')
+  clock.advance(5000)
   assert.equal(socket.hears(), 'QUIT\r\n')
   socket.say('221 bye\r\n')
   assert.equal(host.downs.get(1)?.kind, 'closed')

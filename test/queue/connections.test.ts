@@ -120,6 +120,19 @@ test('an idle connection is closed after its time, a busy one that asked ahead i
   assert.deepEqual(b.host.closed, [conn])
 })
 
+test('without time for reuse an idle connection is closed at once, and a busy one keeps nobody busy', () => {
+  const b = bench()
+  b.scheduler.announce([row(1)])
+  routeTo(b, 'example.org', 'site', { idleReuseMs: 0 })
+  const conn = up(b)
+  b.scheduler.pull(conn, 1)
+  pass(b, 10_000)
+  assert.deepEqual(b.host.closed, [])
+  b.scheduler.settled([{ kind: 'gone', id: 1, group: 0 }])
+  pass(b, 1_000)
+  assert.deepEqual(b.host.closed, [conn])
+})
+
 test('work that comes while a connection is idle goes out on it', () => {
   const b = bench()
   b.scheduler.announce([row(1)])

@@ -29,7 +29,7 @@ export function queued(server: Server): Promise<Queued[]> {
   return ask<Queued>(server, 'queue.list')
 }
 
-export async function queueEmpties(server: Server, ms = MS_MAX): Promise<void> {
+export async function queueEmpties(server: Server, ms: number = MS_MAX): Promise<void> {
   let left: Queued[] = []
   const probe = async (): Promise<true | undefined> => {
     left = await queued(server)
@@ -50,7 +50,7 @@ export async function events(server: Server): Promise<LoggedEvent[]> {
 }
 
 /** Resolves with the first event that `matches` once there is one. */
-export async function eventOf(server: Server, what: string, matches: (event: LoggedEvent) => boolean, ms = MS_MAX): Promise<LoggedEvent> {
+export async function eventOf(server: Server, what: string, matches: (event: LoggedEvent) => boolean, ms: number = MS_MAX): Promise<LoggedEvent> {
   let all: LoggedEvent[] = []
   const probe = async (): Promise<LoggedEvent | undefined> => {
     all = await events(server)
@@ -60,7 +60,7 @@ export async function eventOf(server: Server, what: string, matches: (event: Log
 }
 
 /** Resolves once the log holds a line that matches. */
-export async function logs(server: Server, pattern: RegExp, ms = MS_MAX): Promise<string> {
+export async function logs(server: Server, pattern: RegExp, ms: number = MS_MAX): Promise<string> {
   const probe = (): string | undefined => server.child.stderr.split('\n').find((line) => pattern.test(line))
   return eventually(ms, `the log says ${pattern}`, probe, () => server.child.output())
 }

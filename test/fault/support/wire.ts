@@ -59,7 +59,7 @@ export class Wire {
   }
 
   /** Resolves with the match once what was read holds it. */
-  async reads(pattern: RegExp, ms = MS_MAX): Promise<RegExpExecArray> {
+  async reads(pattern: RegExp, ms: number = MS_MAX): Promise<RegExpExecArray> {
     await this.#until(ms, `the server says ${pattern}`, () => pattern.test(this.text) || this.#ended !== undefined)
     const match = pattern.exec(this.text)
     if (!match) throw new Error(`the connection ended (${this.#ended}) without ${pattern}; it said:\n${this.text}`)
@@ -67,7 +67,7 @@ export class Wire {
   }
 
   /** Resolves with how the server ended the connection. */
-  async ends(ms = MS_MAX): Promise<string> {
+  async ends(ms: number = MS_MAX): Promise<string> {
     await this.#until(ms, 'the server ends the connection', () => this.#ended !== undefined)
     return this.#ended as string
   }
@@ -78,7 +78,7 @@ export class Wire {
   }
 
   /** Writes, and resolves with the replies that came from then on once there are `count`. */
-  async exchange(bytes: string | Buffer, count = 1, ms = MS_MAX): Promise<readonly string[]> {
+  async exchange(bytes: string | Buffer, count = 1, ms: number = MS_MAX): Promise<readonly string[]> {
     const before = this.replies.length
     this.write(bytes)
     await this.#until(ms, `${count} replies`, () => this.replies.length >= before + count || this.#ended !== undefined)

@@ -1,0 +1,120 @@
+// queue list, hold, release, retry, remove, bounce: what an operator asks for is done, seen, and survives a restart.
+
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { queueBecomes, queueList } from '../support/control.ts'
+import { handIn } from '../support/mail.ts'
+import { TempFolder } from '../support/process.ts'
+import { reportOf } from '../support/report.ts'
+import { startServer, type Server } from '../support/server.ts'
+import { SmtpSink } from '../support/smtp-sink.ts'
+
+const FIELDS = ['id', 'sender', 'recipient', 'tenant', 'class', 'site', 'state', 'attempts', 'nextAttempt', 'expires', 'bytes', 'lastReply']
+
+let later = true
+
+const stack = new AsyncDisposableStack()
+after(() => stack.disposeAsync())
+const folder = stack.use(new TempFolder('operator'))
+const home = stack.use(await SmtpSink.start())
+const sink = stack.use(await SmtpSink.start({ script: ({ verb }) => (verb === 'RCPT' && later ? '450 4.2.1 not now\r\n' : undefined) }))
+const config = {
+  routes: [
+    { domain: 'home.test', to: `smtp://127.0.0.1:${home.port}` },
+    { domain: '*', to: `smtp://127.0.0.1:${sink.port}` },
+  ],
+  retry: { first: '1h', max: '4h', expire: '2d' },
+}
+let server: Server = await startServer(config, folder.path)
+stack.defer(() => server[Symbol.asyncDispose]())
+
+async function json(...args: string[]): Promise<Record<string, unknown>[]> {
+  const { code, stdout, stderr } = await server.command(...args, '--json')
+  assert.equal(code, 0, stderr)
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+}
+
+async function states(): Promise<Record<string, string>> {
+  return Object.fromEntries((await queueList(server)).map(({ recipient, state }) => [recipient, state]))
+}
+
+test('queue list tells everything of a recipient that waits', async () => {
+  const before = Date.now()
+  const id = await handIn(server, { to: ['a@x.test', 'b@x.test'] })
+  await queueBecomes(server, 'both were tried', (lines) => lines.length === 2 && lines.every(({ attempts }) => attempts === 1))
+  const [first, second] = await json('queue', 'list')
+  assert.deepEqual(Object.keys(first ?? {}), FIELDS)
+  assert.deepEqual([first?.['id'], first?.['recipient'], second?.['recipient']], [id, 'a@x.test', 'b@x.test'])
+  const { sender, tenant, class: cls, site, state, lastReply } = first as Record<string, unknown>
+  assert.deepEqual(
+    [sender, tenant, cls, site, state, lastReply],
+    ['anna@home.test', '', 'bulk', `smtp://127.0.0.1:${sink.port}`, 'scheduled', '450 4.2.1 not now'],
+  )
+  const hours = (text: unknown): number => (Date.parse(String(text)) - before) / 3_600_000
+  assert.ok(hours(first?.['nextAttempt']) > 0.8 && hours(first?.['nextAttempt']) < 1.2)
+  assert.ok(hours(first?.['expires']) > 47.9 && hours(first?.['expires']) < 48.1)
+  assert.ok((first?.['bytes'] as number) > 100)
+})
+
+test('filters choose by id, domain, sender, recipient, site and state; nothing that matches is a finding', async () => {
+  await handIn(server, { from: 'chef@home.test', to: 'c@y.test' })
+  await queueBecomes(server, 'it was tried', (lines) => lines.length === 3 && lines.every(({ attempts }) => attempts === 1))
+  const count = async (...filter: string[]): Promise<number> => (await json('queue', 'list', ...filter)).length
+  assert.equal(await count('--domain', 'X.test'), 2)
+  assert.equal(await count('--sender', 'chef@home.test'), 1)
+  assert.equal(await count('--recipient', 'b@x.test', '--state', 'scheduled'), 1)
+  assert.equal(await count('--site', `smtp://127.0.0.1:${sink.port}`, '--state', 'held'), 0)
+  assert.equal((await server.command('queue', 'hold', '--domain', 'nowhere.test')).code, 1)
+  assert.equal((await server.command('queue', 'remove')).code, 2, 'not everything by mistake')
+  assert.equal((await server.command('queue', 'list', '--state', 'asleep')).code, 2)
+})
+
+test('hold keeps messages from being tried, over a restart too; without a server the list is read from the spool', async () => {
+  const [{ changed } = {}] = await json('queue', 'hold', '--domain', 'y.test')
+  assert.equal(changed, 1)
+  assert.deepEqual(await states(), { 'a@x.test': 'scheduled', 'b@x.test': 'scheduled', 'c@y.test': 'held' })
+  assert.equal((await queueList(server, { recipient: 'c@y.test' }))[0]?.nextAttempt, '')
+  assert.equal(await server.stop(), 0)
+  const offline = await json('queue', 'list')
+  assert.deepEqual(offline.map(({ recipient, state }) => [recipient, state]).toSorted(), [
+    ['a@x.test', 'scheduled'],
+    ['b@x.test', 'scheduled'],
+    ['c@y.test', 'held'],
+  ])
+  assert.equal((await server.command('queue', 'release', '--all')).code, 69)
+  server = await startServer(config, folder.path)
+  await queueBecomes(server, 'all is known again', (lines) => lines.length === 3)
+  assert.equal((await states())['c@y.test'], 'held')
+  later = false
+  assert.equal((await server.command('queue', 'retry', '--all')).code, 0)
+  await sink.received(1)
+  assert.deepEqual(sink.messages[0]?.to, ['a@x.test', 'b@x.test'])
+  await queueBecomes(server, 'what is held stays', (lines) => lines.length === 1 && lines[0]?.recipient === 'c@y.test')
+  assert.deepEqual(await states(), { 'c@y.test': 'held' })
+})
+
+test('release lets them go', async () => {
+  // The retry above held for it too: it is due.
+  await json('queue', 'release', '--recipient', 'c@y.test')
+  await sink.received(2)
+  assert.deepEqual(sink.messages[1]?.to, ['c@y.test'])
+})
+
+test('remove takes messages out without a word, bounce tells the sender', async () => {
+  later = true
+  await handIn(server, { to: 'removed@x.test' })
+  await handIn(server, { to: 'bounced@x.test' })
+  await queueBecomes(server, 'both were tried', (lines) => lines.length === 2 && lines.every(({ attempts }) => attempts === 1))
+  await json('queue', 'remove', '--recipient', 'removed@x.test')
+  await json('queue', 'bounce', '--recipient', 'bounced@x.test')
+  const report = reportOf((await home.received(1))[0]?.data as Buffer)
+  assert.deepEqual(
+    report.recipients.map((fields) => [fields.get('final-recipient'), fields.get('status')]),
+    [['rfc822; bounced@x.test', '5.0.0']],
+  )
+  await queueBecomes(server, 'nothing is left', (lines) => lines.length === 0)
+  assert.equal(home.count, 1)
+})

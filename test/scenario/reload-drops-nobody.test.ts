@@ -1,0 +1,120 @@
+// SIGHUP: what changed holds from now on, and no connection ends for it. A configuration with a mistake changes nothing.
+
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { after, test } from 'node:test'
+import { queueBecomes } from '../support/control.ts'
+import { greeted, handIn, handInBy } from '../support/mail.ts'
+import { startServer, type ServerConfig } from '../support/server.ts'
+import { SmtpSink } from '../support/smtp-sink.ts'
+import { peerTls, serverTls } from '../support/tls.ts'
+import { eventually } from '../support/wait.ts'
+
+const stack = new AsyncDisposableStack()
+after(() => stack.disposeAsync())
+const old = stack.use(await SmtpSink.start())
+const fresh = stack.use(await SmtpSink.start())
+const slow = stack.use(await SmtpSink.start({ script: ({ verb }) => (verb === 'RCPT' ? '450 4.2.1 not now\r\n' : undefined) }))
+
+function config(to: SmtpSink, more: ServerConfig = {}): ServerConfig {
+  return {
+    routes: [
+      { domain: 'slow.test', to: `smtp://127.0.0.1:${slow.port}` },
+      { domain: '*', to: `smtp://127.0.0.1:${to.port}` },
+    ],
+    tls: { cert: serverTls.cert, key: serverTls.key },
+    retry: { first: '10h', max: '20h', expire: '5d' },
+    ...more,
+  }
+}
+
+const first = config(old)
+const server = stack.use(await startServer(first))
+const listeners = [{ protocol: 'smtp', port: server.port(), tls: 'starttls' }]
+let reloads = 0
+
+/** Writes the configuration, signals, and waits for the log line that says what came of it. */
+async function reload(next: ServerConfig | string, says = 'configuration reloaded'): Promise<void> {
+  const base = {
+    hostname: 'mx.rohrpost.test',
+    dataDir: server.dataDir,
+    threads: { net: 1, deliver: 1, inspect: 1 },
+    listeners,
+    relayFrom: ['127.0.0.1'],
+  }
+  writeFileSync(server.configPath, typeof next === 'string' ? next : JSON.stringify({ ...base, ...next }))
+  server.child.signal('SIGHUP')
+  reloads++
+  const done = (): true | undefined =>
+    (server.child.stderr.match(/"msg":"configuration (?:not )?reloaded/g) ?? []).length >= reloads ? true : undefined
+  await eventually(20_000, 'the reload', done, () => server.child.output())
+  assert.match(server.child.stderr.trimEnd().split('\n').at(-1) ?? '', new RegExp(says))
+}
+
+test('a new route takes new mail, and an open connection stays', async () => {
+  using open = await greeted(server.port())
+  await handInBy(open, { to: 'a@x.test' })
+  await old.received(1)
+  await reload(config(fresh))
+  await open.expect(250, 'NOOP')
+  await handInBy(open, { to: 'b@x.test' })
+  await handIn(server, { to: 'c@x.test' })
+  await fresh.until(10_000, 'the message of the new connection', () => fresh.messages.some(({ to }) => to.includes('c@x.test')))
+  assert.equal(server.child.alive, true)
+})
+
+test('who may relay is asked anew for each new connection', async () => {
+  using before = await greeted(server.port())
+  await reload(config(fresh, { relayFrom: ['192.0.2.0/24'] }))
+  using client = await greeted(server.port())
+  await client.expect(250, 'MAIL FROM:<a@b.test>')
+  await client.expect(550, 'RCPT TO:<b@x.test>')
+  await before.expect(250, 'MAIL FROM:<a@b.test>')
+  await reload(config(fresh))
+  await handIn(server, { to: 'd@x.test' })
+})
+
+test('a new certificate is shown in the next handshake, also on a connection that was there before', async () => {
+  using before = await greeted(server.port())
+  await reload(config(fresh, { tls: { cert: peerTls.cert, key: peerTls.key } }))
+  const shown = async (): Promise<string | string[] | undefined> => {
+    const tls = await before.startTls({ rejectUnauthorized: false })
+    return tls.getPeerCertificate().subject.CN
+  }
+  assert.equal(await shown(), 'peer.rohrpost.test')
+})
+
+test('a new retry time holds for what is put off from now on', async () => {
+  const hoursUntilNext = async (recipient: string): Promise<number> => {
+    await handIn(server, { to: recipient })
+    const [line] = await queueBecomes(server, 'it was tried', ([one]) => one?.attempts === 1, { recipient })
+    return (Date.parse(line?.nextAttempt ?? '') - Date.now()) / 3_600_000
+  }
+  assert.ok(Math.abs((await hoursUntilNext('a@slow.test')) - 10) <= 1.1)
+  await reload(config(fresh, { retry: { first: '2h', max: '20h', expire: '5d' } }))
+  assert.ok(Math.abs((await hoursUntilNext('b@slow.test')) - 2) <= 0.3)
+})
+
+test('less room than minFreeBytes asks for refuses mail with 452, and more room takes it again', async () => {
+  const answers = async (code: number): Promise<void> => {
+    await eventually(15_000, `MAIL is answered ${code}`, async () => {
+      using client = await greeted(server.port())
+      return (await client.command('MAIL FROM:<a@b.test>')).code === code ? true : undefined
+    })
+  }
+  await reload(config(fresh, { limits: { minFreeBytes: 1e15 } }))
+  await answers(452)
+  await reload(config(fresh))
+  await answers(250)
+})
+
+test('a mistake changes nothing and is named; what needs a restart is said', async () => {
+  await reload('{ "lissteners": [] }', 'configuration not reloaded: the old one stays')
+  assert.match(server.child.stderr, /lissteners/)
+  await handIn(server, { to: 'e@x.test' })
+  await fresh.until(10_000, 'mail goes on', () => fresh.messages.some(({ to }) => to.includes('e@x.test')))
+  await reload(config(fresh, { threads: { net: 2, deliver: 1 } }))
+  assert.match(server.child.stderr, /"keys":\["threads\.net"\].*these settings change only with a restart/)
+  await handIn(server, { to: 'f@x.test' })
+  await fresh.until(10_000, 'mail goes on', () => fresh.messages.some(({ to }) => to.includes('f@x.test')))
+})
