@@ -106,7 +106,7 @@ export class LocalLine implements Line {
     this.#busy = true
     const addresses = attempt.addresses()
     const written = maildir.deliver(name, addresses, attempt.message, this.#reader)
-    written
+    void written
       .then(
         () => delivered('captured'),
         (error: unknown) => deferred('4.3.0', `cannot write to the Maildir: ${error instanceof Error ? error.message : String(error)}`),

@@ -1,7 +1,7 @@
 // What happens to a connection before its session: PROXY header, limits by client. One in each net thread.
 
 import type { Socket } from 'node:net'
-import { CidrSet, networkKey } from '../lib/address.ts'
+import { networkKey, type CidrSet } from '../lib/address.ts'
 import type { Clock } from '../lib/clock.ts'
 import { ProxyDecoder } from './proxy-protocol.ts'
 

@@ -50,7 +50,7 @@ export class DiskGauge {
   /** A message was accepted: a fast disk shall not be filled between two looks. */
   spend(bodyBytes: number): void {
     this.#spentBytes += bodyBytes + MESSAGE_BYTES
-    this.#judge()
+    this.judge()
   }
 
   /** So little is left that a failed write is no surprise. */
@@ -78,13 +78,14 @@ export class DiskGauge {
     } catch (error) {
       log.warn({ directory, error: String(error) }, 'free space unknown')
     }
-    this.#judge()
+    this.judge()
     if (this.#full === this.#toldFull) return
     this.#toldFull = this.#full
     log.warn({ freeBytes: this.freeBytes, full: this.#full }, this.#full ? 'disk is full: refusing mail' : 'disk has room again')
   }
 
-  #judge(): void {
+  /** Compares with the limit, which may have changed. */
+  judge(): void {
     const limit = this.#ports.minFreeBytes() * (this.#full ? 1 + AGAIN_SHARE : 1)
     const spent = this.#spentBytes
     this.#full = this.freeBytes - spent < limit || this.#realBytes - spent < limit * REAL_SHARE

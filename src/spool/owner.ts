@@ -195,6 +195,7 @@ export class SpoolOwner {
   /** New settings for what is decided from now on. Disk, shards, sizes of segments and event files stay as opened. */
   configure(options: SpoolOptions): void {
     this.#options = options
+    this.#gauge.judge()
   }
 
   counts(): SpoolCounts {

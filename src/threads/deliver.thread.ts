@@ -81,6 +81,11 @@ const host: DeliverHost = {
   settle,
 }
 
+function matchOf(args: unknown): string {
+  const { match } = args as { match?: unknown }
+  return typeof match === 'string' ? match : ''
+}
+
 const traces = new Map<number, { readonly match: string; readonly answer: Answer }>()
 const traced = new Map<number, Answer[]>()
 const trace: DeliverTrace = {
@@ -186,7 +191,7 @@ thread.run({
   ask: (verb, args, answer) => {
     if (verb !== 'trace') return answer.end(`a deliver thread has no verb ${verb}`)
     const key = nextBatch++
-    traces.set(key, { match: String((args as { match?: unknown }).match ?? ''), answer })
+    traces.set(key, { match: matchOf(args), answer })
     answer.onCancel(() => {
       traces.delete(key)
       answer.end()

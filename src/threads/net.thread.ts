@@ -58,7 +58,7 @@ function spoolOptions(from: Config): SpoolOptions {
 }
 
 const owner = await SpoolOwner.open(config.dataDir, shards, spoolOptions(config), spoolHost)
-const passwords = makePasswordPool()
+const passwords = makePasswordPool({ report: (problem) => log.error({ problem }, 'passwords cannot be checked') })
 const authenticator = await makeAuthenticator(config, { clock: systemClock, passwords, log, memory: data.auth })
 const tls = config.listeners.some((listener) => listener.tls !== 'off') ? await ServerTls.load(config, data.ticketKeys) : undefined
 const traces = new Traces(systemClock)
@@ -166,8 +166,8 @@ thread.run({
     for (const front of fronts) front.configure(next.limits, cidrs(next.proxyFrom))
     smtp.reload()
     owner.configure(spoolOptions(next))
-    void authenticator.reload(next)
-    void tls?.reload(next)
+    authenticator.reload(next)
+    tls?.reload(next).catch((error: unknown) => log.error({ err: error }, 'certificates not reloaded: the old ones stay'))
   },
   drain,
   stop: () => void stop(),

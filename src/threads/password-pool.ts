@@ -14,7 +14,7 @@ export interface PasswordPoolOptions {
   /** Tasks running and waiting; one more is `busy`. 64 wait 2.5 s for one worker at 40 ms each. */
   readonly tasksMax?: number
   /** Told why a task failed: a stored hash that is none, a worker that died. */
-  report?(problem: string): void
+  readonly report?: (problem: string) => void
 }
 
 export interface PasswordPool extends PasswordPort {

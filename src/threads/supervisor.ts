@@ -105,7 +105,8 @@ export class Supervisor {
 
   async terminateAll(): Promise<void> {
     this.#stopping = true
-    await Promise.all([...this.#children.values()].map((child) => child.worker?.terminate()))
+    const workers = [...this.#children.values()].flatMap(({ worker }) => (worker ? [worker] : []))
+    await Promise.all(workers.map((worker) => worker.terminate()))
   }
 
   /** Resolves when the named thread has ended by itself. */
@@ -119,7 +120,11 @@ export class Supervisor {
     const { clock, data } = this.#options
     const entry = new URL(`../${TOPOLOGY[kindOf(child.name)].entry}`, import.meta.url)
     if (!import.meta.url.endsWith('.ts')) entry.pathname = entry.pathname.replace(/\.ts$/, '.js')
-    const worker = new Worker(entry, { workerData: data(child.name), name: child.name, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB } })
+    const worker = new Worker(entry, {
+      workerData: data(child.name),
+      name: child.name,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+    })
     child.worker = worker
     child.startedAt = clock.now()
     child.channel = new Channel<FromMain, ToMain>(worker, (message) => this.#receive(child, message))

@@ -47,7 +47,8 @@ export function parseJwt(token: string): Jwt | undefined {
   // RFC 7515 §4.1.11: what `crit` names must be understood, and we understand nothing.
   if (!header || !claims || !algorithm || header['crit'] !== undefined) return undefined
   // RFC 8725 §3.11: other kinds of tokens of the same issuer are not access tokens.
-  if (!TYPES.has(String(header['typ'] ?? '').toLowerCase())) return undefined
+  const type = header['typ'] ?? ''
+  if (typeof type !== 'string' || !TYPES.has(type.toLowerCase())) return undefined
   const keyId = typeof header['kid'] === 'string' ? header['kid'] : ''
   return { algorithm, keyId, claims, signed: Buffer.from(`${head}.${payload}`, 'latin1'), signature: Buffer.from(signature, 'base64url') }
 }

@@ -101,7 +101,7 @@ async function fillsAndDrains(world: SmallWorld): Promise<void> {
     const { ids, error } = await fill(bench)
     assert.equal(error.kind, 'full')
     assert.ok(ids.length > 300, `${ids.length} messages fit`)
-    assert.equal(bench.owner.stress().full, true)
+    assert.equal(bench.owner.stress().full, true, error.cause + JSON.stringify(bench.owner.stress()))
     for (const id of [ids[0], ids[ids.length - 1]] as MessageId[]) assert.ok(await bench.body(id))
     await drain(bench, ids)
     await bench.drive(hasRoom(bench))
