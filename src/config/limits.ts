@@ -78,7 +78,7 @@ export interface Limits {
 
   // Queue and delivery.
 
-  /** Queue entries held in memory; beyond it tails stay in the index. 48 bytes each. */
+  /** Queue entries, which are all held in memory at 48 bytes each; beyond it new messages get 452 4.3.1. */
   readonly residentEntriesMax: number
   /** A grant not used within this returns. */
   readonly grantSlotMs: number
@@ -168,7 +168,7 @@ export const defaultLimits: Limits = Object.freeze({
   minFreeBytes: 256 * MB,
   eventSegmentBytes: 64 * MB,
 
-  residentEntriesMax: 1_500_000,
+  residentEntriesMax: 3_000_000,
   grantSlotMs: 5 * SECOND,
   replyTextBytes: 512,
   replyLineBytesMax: 2 * KB,

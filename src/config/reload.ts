@@ -10,7 +10,6 @@ const FIXED: readonly (readonly string[])[] = [
   ['threads', 'deliver'],
   ['threads', 'inspect'],
   ['listeners'],
-  ['limits', 'residentEntriesMax'],
   ['log', 'level'],
 ]
 

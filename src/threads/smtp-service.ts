@@ -13,7 +13,7 @@ import type { Authenticator } from '../session/auth/authenticator.ts'
 import { authTls } from '../session/auth/binding.ts'
 import type { AuthContext, AuthExchange, AuthTls } from '../session/auth/ports.ts'
 import type { SmtpSessionConfig } from '../session/smtp/config.ts'
-import type { Intake, RecipientFacts, SenderDecision, SmtpEvent, SmtpHost } from '../session/smtp/ports.ts'
+import type { Intake, RecipientFacts, SenderDecision, SmtpEvent, SmtpHost, SpoolError } from '../session/smtp/ports.ts'
 import { SmtpSession } from '../session/smtp/session.ts'
 import type { SpoolOwner } from '../spool/owner.ts'
 import { Enhanced, ReplyCode } from '../wire/smtp/codes.ts'
@@ -70,7 +70,7 @@ class SmtpConnection extends Connection implements SmtpHost {
     return this.#service.owner.openMessage()
   }
 
-  admission(): ReturnType<NonNullable<SmtpHost['admission']>> {
+  admission(): SpoolError | undefined {
     return this.#service.admission()
   }
 
@@ -112,6 +112,7 @@ export class SmtpService {
   readonly #events: ConnectionEvents
   #sessionConfigs = new Map<string, SmtpSessionConfig>()
   #nextId = 1
+  #refusal: SpoolError | undefined
   readonly #tlsByInfo = new WeakMap<TlsInfo, AuthTls>()
 
   constructor(options: SmtpServiceOptions) {
@@ -149,18 +150,21 @@ export class SmtpService {
     connection.serve(session, listener.tls === 'implicit')
   }
 
-  /** Why nothing can be taken now: the disk is full or does not keep up. */
-  admission(): ReturnType<NonNullable<SmtpHost['admission']>> {
-    const stress = this.#stress
-    if (stress.full) return { kind: 'full', cause: 'free disk space is below limits.minFreeBytes' }
-    if (stress.failing) return { kind: 'stress', cause: 'the last commit failed' }
-    return undefined
+  /** Why nothing can be taken now: the disk or the queue is full, or the disk does not work. */
+  admission(): SpoolError | undefined {
+    return this.#refusal
   }
 
-  #stress: { readonly full: boolean; readonly failing: boolean } = { full: false, failing: false }
-
+  /** Looks at the disk and at the length of the queue, of which each net thread owns a share. */
   second(): void {
-    this.#stress = this.owner.stress()
+    const { limits, threads } = this.#options.config()
+    const { full, failing } = this.owner.stress()
+    const { groups } = this.owner.counts()
+    if (full) this.#refusal = { kind: 'full', cause: 'free disk space is below limits.minFreeBytes' }
+    else if (failing) this.#refusal = { kind: 'stress', cause: 'the last commit failed' }
+    else if (groups >= limits.residentEntriesMax / threads.net)
+      this.#refusal = { kind: 'full', cause: 'the queue is full: limits.residentEntriesMax' }
+    else this.#refusal = undefined
   }
 
   beginAuth(mechanism: string, client: string, info: TlsInfo | undefined): AuthExchange {

@@ -22,7 +22,6 @@ test('what is laid down at the start needs a restart', () => {
     [{ dataDir: '/var/mail' }, ['dataDir']],
     [{ threads: { net: 2, deliver: 3 } }, ['threads.net', 'threads.deliver']],
     [{ listeners: [{ protocol: 'smtp', port: 25 }] }, ['listeners']],
-    [{ limits: { residentEntriesMax: 5000 } }, ['limits.residentEntriesMax']],
     [{ log: { level: 'debug' } }, ['log.level']],
   ]
   for (const [input, reasons] of rows) {
