@@ -74,7 +74,7 @@ const banner = f.field('1 to 200 printable ASCII characters', (value) =>
 
 const smtp = f.section({
   bareLf: f.oneOf(s.BARE_LF).default('normalize'),
-  banner: banner.default('ESMTP Rohrpost'),
+  banner: banner.default('Rohrpost'),
   maxMessageBytes: f.size(64 * 1024, 2 ** 40).default(defaultLimits.messageBytesMax),
   recipientsMax: f.whole(100, 100_000).default(defaultLimits.recipientsMax),
 })

@@ -50,6 +50,9 @@ export interface DeliverOptions extends DeliverSettings {
 
 const NONCE_BYTES = 18
 
+/** No scheduler's number: what a retired connection says of itself is nobody's business. */
+const RETIRED = -1
+
 export class DeliverCore {
   readonly #host: DeliverHost
   readonly #reader: MessageReader
@@ -57,6 +60,8 @@ export class DeliverCore {
   readonly #trace: DeliverTrace | undefined
   readonly #defer: (fn: () => void) => void
   readonly #lines = new Map<number, Line>()
+  /** Lines of a dead scheduler that finish what they have begun. */
+  readonly #retired = new Set<Line>()
   readonly #flush: () => void
   #sources: ReadonlyMap<string, EgressSource> = new Map()
   #context: ConnectionContext
@@ -138,28 +143,38 @@ export class DeliverCore {
     for (const line of this.#lines.values()) line.close()
   }
 
+  /**
+   * The scheduler died, and the next one numbers its connections anew: all end as by `close`, without a word of themselves.
+   * To cut them would be to send again what a peer has taken and not yet answered.
+   */
+  retire(): void {
+    for (const line of this.#lines.values()) this.#retired.add(line)
+    this.#lines.clear()
+    for (const line of this.#retired) line.close()
+  }
+
   /** Cuts all: what was begun is deferred, the rest returned, before it returns. */
   abort(): void {
-    for (const line of this.#lines.values()) line.abort()
+    for (const line of this.#all()) line.abort()
     this.#settle()
   }
 
   get connections(): number {
-    return this.#lines.size
+    return this.#lines.size + this.#retired.size
   }
 
   /** Groups granted and neither settled nor returned yet. */
   held(): RowRef[] {
     this.#settle()
     const rows: RowRef[] = []
-    for (const line of this.#lines.values()) line.held(rows)
+    for (const line of this.#all()) line.held(rows)
     return rows
   }
 
   #problem(source: string): string {
     if (this.#draining) return 'the server stops'
     if (!this.#sources.has(source)) return `no source is called ${source}`
-    return this.#lines.size < this.#context.limits.outboundConnectionsMax ? '' : 'too many outbound connections'
+    return this.connections < this.#context.limits.outboundConnectionsMax ? '' : 'too many outbound connections'
   }
 
   #refuse(conn: number, text: string): void {
@@ -171,24 +186,33 @@ export class DeliverCore {
 
   #line(conn: number, site: DeliverSite, source: EgressSource): Line {
     const { route } = site
-    const host = this.#lineHost(conn)
-    if (route.kind !== 'hosts') return new LocalLine(host, site, route, source, this.#reader, this.#clock)
+    const host = this.#lineHost(conn, () => line)
     const trace = lineTrace(this.#trace, conn, site.key, () => this.#clock.now())
-    return new Connection(this.#context, host, site, route, source, trace)
+    const line: Line =
+      route.kind === 'hosts'
+        ? new Connection(this.#context, host, site, route, source, trace)
+        : new LocalLine(host, site, route, source, this.#reader, this.#clock)
+    return line
   }
 
-  #lineHost(conn: number): LineHost {
+  #all(): Line[] {
+    return [...this.#lines.values(), ...this.#retired]
+  }
+
+  #lineHost(number: number, line: () => Line): LineHost {
+    const conn = (): number => (this.#retired.has(line()) ? RETIRED : number)
     return {
-      up: (info) => this.#host.connectionUp(conn, info),
-      pull: (want, onHand) => this.#host.pull(conn, want, onHand),
+      up: (info) => this.#host.connectionUp(conn(), info),
+      pull: (want, onHand) => this.#host.pull(conn(), want, onHand),
       settled: (settlement) => this.#settled(settlement),
-      returned: (item, reason, cause) => this.#host.returned(conn, [{ id: item.id, groups: item.groups }], reason, cause),
+      returned: (item, reason, cause) => this.#host.returned(conn(), [{ id: item.id, groups: item.groups }], reason, cause),
       down: (down) => {
-        this.#lines.delete(conn)
-        if (this.#lines.size === 0) this.#unwatch()
+        const known = conn()
+        if (!this.#retired.delete(line())) this.#lines.delete(number)
+        if (this.connections === 0) this.#unwatch()
         // Outcomes come before the end of the connection that had them.
         this.#settle()
-        this.#host.connectionDown(conn, down)
+        this.#host.connectionDown(known, down)
       },
     }
   }
@@ -222,10 +246,10 @@ export class DeliverCore {
   #onSweep(): void {
     this.#sweep = undefined
     const now = this.#clock.now()
-    for (const line of this.#lines.values()) {
+    for (const line of this.#all()) {
       line.expire(now)
       if (line.deadline <= now) line.onDeadline(now)
     }
-    if (this.#lines.size > 0) this.#watch()
+    if (this.connections > 0) this.#watch()
   }
 }

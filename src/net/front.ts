@@ -1,4 +1,4 @@
-// What happens to a connection before its session: PROXY header, limits by client. One in each net thread.
+// What happens to a connection before its session: PROXY header, limits by client. One a listener in each net thread.
 
 import type { Socket } from 'node:net'
 import { networkKey, type CidrSet } from '../lib/address.ts'
@@ -42,19 +42,25 @@ function canonical(address: string | undefined): string {
   return address?.startsWith('::ffff:') ? address.slice(7) : (address ?? '')
 }
 
+/** Connections that a thread has now, over all its listeners. */
+export class ConnectionCounts {
+  total = 0
+  readonly byClient: Map<string, number> = new Map()
+}
+
 export class Front {
   readonly #clock: Clock
   readonly #events: FrontEvents
   #limits: FrontLimits
   #proxies: CidrSet
-  #total = 0
-  readonly #byClient = new Map<string, number>()
+  readonly #counts: ConnectionCounts
 
-  constructor(clock: Clock, limits: FrontLimits, proxies: CidrSet, events: FrontEvents) {
+  constructor(clock: Clock, limits: FrontLimits, proxies: CidrSet, events: FrontEvents, counts: ConnectionCounts) {
     this.#clock = clock
     this.#limits = limits
     this.#proxies = proxies
     this.#events = events
+    this.#counts = counts
   }
 
   configure(limits: FrontLimits, proxies: CidrSet): void {
@@ -100,18 +106,20 @@ export class Front {
 
   #admit(socket: Socket, endpoints: Endpoints): void {
     const key = networkKey(endpoints.client)
-    const mine = this.#byClient.get(key) ?? 0
-    if (this.#total >= this.#limits.connectionsMax) return this.#events.refused(socket, endpoints.client, 'busy')
+    const { byClient, total } = this.#counts
+    const mine = byClient.get(key) ?? 0
+    if (total >= this.#limits.connectionsMax) return this.#events.refused(socket, endpoints.client, 'busy')
     if (mine >= this.#limits.connectionsPerClientMax) return this.#events.refused(socket, endpoints.client, 'client-busy')
-    this.#total++
-    this.#byClient.set(key, mine + 1)
+    this.#counts.total++
+    byClient.set(key, mine + 1)
     this.#events.admitted(socket, endpoints, () => this.#release(key))
   }
 
   #release(key: string): void {
-    this.#total--
-    const left = (this.#byClient.get(key) ?? 1) - 1
-    if (left > 0) this.#byClient.set(key, left)
-    else this.#byClient.delete(key)
+    const { byClient } = this.#counts
+    this.#counts.total--
+    const left = (byClient.get(key) ?? 1) - 1
+    if (left > 0) byClient.set(key, left)
+    else byClient.delete(key)
   }
 }

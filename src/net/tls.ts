@@ -22,6 +22,8 @@ const TICKET_KEY_BYTES = 48
 /** A certificate, key or authority that cannot be used; the message names the file. */
 export class TlsError extends Error {
   override readonly name = 'TlsError'
+  /** Exit code of a start that it ends: EX_CONFIG. */
+  readonly code = 78
 }
 
 /** The part of the configuration that TLS depends on. */

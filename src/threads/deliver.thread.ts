@@ -153,8 +153,8 @@ function fromScheduler(message: SchedulerToDeliver): void {
 
 function peer(name: string, port: MessagePort): void {
   if (kindOf(name) === 'scheduler') {
-    // A scheduler's connections are known to it alone: those of a dead one are given up.
-    if (scheduler) core.abort()
+    // A scheduler's connections are known to it alone: those of a dead one finish what they have begun and end.
+    if (scheduler) core.retire()
     scheduler = new Channel<DeliverToScheduler, SchedulerToDeliver>(port, fromScheduler)
     scheduler.send({ kind: 'deliver.inflight', rows: [...core.held(), ...unsettled()] })
     return

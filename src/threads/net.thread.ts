@@ -6,7 +6,7 @@ import type { Config, ListenerConfig } from '../config/schema.ts'
 import { systemClock } from '../lib/clock.ts'
 import { systemRandom } from '../lib/prng.ts'
 import { turnAway, type Connection } from '../net/connection.ts'
-import { Front, type Endpoints, type FrontRefusal } from '../net/front.ts'
+import { ConnectionCounts, Front, type Endpoints, type FrontRefusal } from '../net/front.ts'
 import { listen } from '../net/listener.ts'
 import { ServerTls } from '../net/tls.ts'
 import { makeAuthenticator } from '../session/auth/authenticator.ts'
@@ -73,14 +73,17 @@ function refuse(socket: Socket, client: string, why: FrontRefusal): void {
   else socket.destroy()
 }
 
+const connectionCounts = new ConnectionCounts()
+
 function frontOf(listener: ListenerConfig): Front {
-  return new Front(systemClock, config.limits, cidrs(config.proxyFrom), {
+  const events = {
     admitted: (socket: Socket, endpoints: Endpoints, release: () => void) => {
       metrics.add('rohrpost_connections_total')
       smtp.serve(listener, socket, endpoints, release)
     },
     refused: refuse,
-  })
+  }
+  return new Front(systemClock, config.limits, cidrs(config.proxyFrom), events, connectionCounts)
 }
 
 let countedCommits = 0

@@ -14,9 +14,6 @@ const BACKOFF_MS_MAX = 10_000
 /** A thread that lived this long starts with a fresh back-off. */
 const STEADY_MS = 30_000
 
-/** A message's objects should die young: with the default of 48 MB many are moved first (10 µs of CPU a message measured). */
-const YOUNG_GENERATION_MB = 96
-
 interface Child {
   readonly name: string
   worker: Worker | undefined
@@ -118,12 +115,13 @@ export class Supervisor {
 
   #spawn(child: Child): void {
     const { clock, data } = this.#options
-    const entry = new URL(`../${TOPOLOGY[kindOf(child.name)].entry}`, import.meta.url)
+    const { entry: path, youngGenerationMb } = TOPOLOGY[kindOf(child.name)]
+    const entry = new URL(`../${path}`, import.meta.url)
     if (!import.meta.url.endsWith('.ts')) entry.pathname = entry.pathname.replace(/\.ts$/, '.js')
     const worker = new Worker(entry, {
       workerData: data(child.name),
       name: child.name,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+      ...(youngGenerationMb && { resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb } }),
     })
     child.worker = worker
     child.startedAt = clock.now()

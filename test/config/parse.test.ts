@@ -143,7 +143,7 @@ test('limits of messages are set under smtp and read among the limits', () => {
   const { limits, smtp } = good({ smtp: { maxMessageBytes: '10 MiB', recipientsMax: 10_000, bareLf: 'refuse' } })
   assert.equal(limits.messageBytesMax, 10 * 2 ** 20)
   assert.equal(limits.recipientsMax, 10_000)
-  assert.deepEqual(smtp, { bareLf: 'refuse', banner: 'ESMTP Rohrpost' })
+  assert.deepEqual(smtp, { bareLf: 'refuse', banner: 'Rohrpost' })
 })
 
 test('a delay warning can be switched off', () => {

@@ -443,3 +443,40 @@ test('the trace shows the dialogue with AUTH blanked and the content counted', a
     'in 250 2.0.0 kept',
   ])
 })
+
+test("a dead scheduler's connection hears the answer to its final dot, and its number is free meanwhile", async (t) => {
+  const dot = Promise.withResolvers<() => void>()
+  const { port, stop } = await playedServer((socket) => {
+    let content = false
+    socket.write('220 peer' + CR_LF)
+    socket.setEncoding('latin1')
+    socket.on('data', (text: string) => {
+      for (const line of text.split(CR_LF).slice(0, -1)) {
+        if (content && line === '.') {
+          content = false
+          dot.resolve(() => socket.write('250 2.0.0 kept' + CR_LF))
+        } else if (line === 'DATA') {
+          content = true
+          socket.write('354 go' + CR_LF)
+        } else if (line === 'QUIT') socket.end('221 bye' + CR_LF)
+        else if (!content) socket.write('250 ok' + CR_LF)
+      }
+    })
+  })
+  t.after(stop)
+  const { core, host, clock } = makeCore([{ id: 1, groups: [['b@example.net']] }])
+  t.after(() => core.abort())
+  core.open(1, siteOf(hostsRoute(port)), 'default')
+  await host.up(1)
+  core.grant(1, grantOf(clock, 1))
+  const answer = await dot.promise
+  core.retire()
+  assert.deepEqual([core.held(), core.connections], [[{ id: 1, group: 0 }], 1])
+  host.ups.clear()
+  core.open(1, siteOf(hostsRoute(port)), 'default')
+  await host.up(1)
+  answer()
+  assert.deepEqual(outcomes((await host.settled(1))[0]), ['delivered 250 2.0.0 kept'])
+  await host.down(-1)
+  assert.deepEqual([core.held(), core.connections, host.downs.has(1)], [[], 1, false])
+})

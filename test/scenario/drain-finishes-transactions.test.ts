@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { envelope, greeted, HELLO, queuedId } from '../support/mail.ts'
+import { queueBecomes } from '../support/control.ts'
+import { envelope, greeted, handIn, HELLO, queuedId } from '../support/mail.ts'
 import { TempFolder } from '../support/process.ts'
 import { startServer, type Server } from '../support/server.ts'
 import { SmtpClient } from '../support/smtp-client.ts'
@@ -21,57 +22,47 @@ async function isDraining(server: Server): Promise<void> {
   })
 }
 
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  test(`${signal} lets a transaction end, and its message is delivered after the next start`, async () => {
-    using folder = new TempFolder('drain')
-    const gate = Promise.withResolvers<void>()
-    await using sink = await SmtpSink.start({ script: ({ verb }) => (verb === 'banner' ? '421 4.3.2 later\r\n' : undefined) })
-    const server = await startServer({ routes: [{ domain: '*', to: `smtp://127.0.0.1:${sink.port}` }] }, folder.path)
-    gate.resolve()
-    using idle = await greeted(server.port())
-    using data = await greeted(server.port())
-    await envelope(data, { to: 'data@x.test' })
-    await data.expect(354, 'DATA')
-    data.write('From: <anna@home.test>\r\n')
-    using begun = await greeted(server.port())
-    await begun.expect(250, 'MAIL FROM:<anna@home.test>')
-    server.child.signal(signal)
-    assert.equal((await idle.reply()).code, 421)
-    await isDraining(server)
-    data.write(`${HELLO.split('\r\n').slice(1).join('\r\n')}.\r\n`)
-    const id = queuedId(await data.reply())
-    assert.equal((await data.reply()).code, 421)
-    await begun.expect(250, 'RCPT TO:<begun@x.test>')
-    await begun.expect(354, 'DATA')
-    queuedId(await begun.command(`${HELLO}.`))
-    assert.equal((await begun.reply()).code, 421)
-    assert.equal(await server.child.exited, 0)
-    const { stdout } = await server.command('queue', 'list', '--json')
-    assert.match(stdout, new RegExp(`"id":"${id}".*"recipient":"data@x.test"`))
-    await using healthy = await SmtpSink.start()
-    await using again = await startServer({ routes: [{ domain: '*', to: `smtp://127.0.0.1:${healthy.port}` }] }, folder.path)
-    assert.ok(again)
-    const [first] = await queueOf(again)
-    assert.equal(first, 2)
-  })
-}
-
-async function queueOf(server: Server): Promise<number[]> {
+test('a transaction is finished, then 421; the message is in the queue when the process has ended', async () => {
+  using folder = new TempFolder('drain')
+  await using server = await startServer({}, folder.path)
+  using data = await greeted(server.port())
+  await envelope(data, { to: 'data@x.test' })
+  await data.expect(354, 'DATA')
+  data.write('From: <anna@home.test>\r\n')
+  using begun = await greeted(server.port())
+  await begun.expect(250, 'MAIL FROM:<anna@home.test>')
+  server.child.signal('SIGTERM')
+  await isDraining(server)
+  data.write('Subject: x\r\n\r\nhello\r\n.\r\n')
+  const id = queuedId(await data.reply())
+  assert.equal((await data.reply()).code, 421)
+  await begun.expect(250, 'RCPT TO:<begun@x.test>')
+  await begun.expect(354, 'DATA')
+  queuedId(await begun.command(`${HELLO}.`))
+  assert.equal((await begun.reply()).code, 421)
+  assert.equal(await server.child.exited, 0)
   const { stdout } = await server.command('queue', 'list', '--json')
-  return [stdout.trim().split('\n').length]
-}
+  assert.match(stdout, new RegExp(`"id":"${id}".*"recipient":"data@x.test"`))
+  assert.match(stdout, /"recipient":"begun@x.test"/)
+})
+
+test('who is between transactions is told at once; SIGINT means the same', async () => {
+  await using server = await startServer({})
+  using idle = await greeted(server.port())
+  using silent = await SmtpClient.connect(server.port())
+  server.child.signal('SIGINT')
+  for (const client of [idle, silent]) assert.equal((await client.reply()).code, 421)
+  assert.equal(await server.child.exited, 0)
+})
 
 test('a delivery under way is finished, and settled', async () => {
   using folder = new TempFolder('drain')
   const gate = Promise.withResolvers<void>()
   await using sink = await SmtpSink.start({ wait: () => gate.promise })
-  const server = await startServer({ routes: [{ domain: '*', to: `smtp://127.0.0.1:${sink.port}` }] }, folder.path)
-  using client = await greeted(server.port())
-  await envelope(client, { to: 'b@x.test' })
-  await client.expect(354, 'DATA')
-  queuedId(await client.command(`${HELLO}.`))
-  await client.quit()
-  await sink.until(10_000, 'the delivery begins', () => sink.connections > 0)
+  await using server = await startServer({ routes: [{ domain: '*', to: `smtp://127.0.0.1:${sink.port}` }] }, folder.path)
+  await handIn(server, { to: 'b@x.test' })
+  await queueBecomes(server, 'the delivery begins', ([line]) => line?.state === 'active')
+  await eventually(10_000, 'the sink is spoken to', () => (sink.connections > 0 ? true : undefined))
   server.child.signal('SIGTERM')
   await isDraining(server)
   gate.resolve()

@@ -23,14 +23,14 @@ function config(to: SmtpSink, more: ServerConfig = {}): ServerConfig {
       { domain: '*', to: `smtp://127.0.0.1:${to.port}` },
     ],
     tls: { cert: serverTls.cert, key: serverTls.key },
+    listeners: [{ protocol: 'smtp', port: 0, tls: 'starttls' }],
+    relayFrom: ['127.0.0.1'],
     retry: { first: '10h', max: '20h', expire: '5d' },
     ...more,
   }
 }
 
-const first = config(old)
-const server = stack.use(await startServer(first))
-const listeners = [{ protocol: 'smtp', port: server.port(), tls: 'starttls' }]
+const server = stack.use(await startServer(config(old)))
 let reloads = 0
 
 /** Writes the configuration, signals, and waits for the log line that says what came of it. */
@@ -39,8 +39,6 @@ async function reload(next: ServerConfig | string, says = 'configuration reloade
     hostname: 'mx.rohrpost.test',
     dataDir: server.dataDir,
     threads: { net: 1, deliver: 1, inspect: 1 },
-    listeners,
-    relayFrom: ['127.0.0.1'],
   }
   writeFileSync(server.configPath, typeof next === 'string' ? next : JSON.stringify({ ...base, ...next }))
   server.child.signal('SIGHUP')

@@ -1,5 +1,7 @@
 // The trace field that we put in front of every message (RFC 5321 §4.4). Pure.
 
+import { parseAddress } from '../../lib/address.ts'
+
 export interface TraceFacts {
   readonly hostname: string
   /** As the client said it: anything. */
@@ -38,7 +40,7 @@ export function protocolName(session: { lmtp: boolean; esmtp: boolean; tls: bool
 /** Extended-Domain: what the client said it is, and where it really came from. */
 function fromDomain({ helo, address }: TraceFacts): string {
   const name = heloName(helo)
-  if (address === '') return name.startsWith('[') ? 'unknown' : name
+  if (address === '') return name.startsWith('[') || parseAddress(name) ? 'unknown' : name
   return `${name} ([${address.includes(':') ? 'IPv6:' : ''}${address}])`
 }
 
