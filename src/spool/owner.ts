@@ -52,6 +52,9 @@ const ROWS_PER_TURN = 2000
 /** Looking for messages without groups waits until a start is long over. */
 const SWEEP_AFTER_MS = 60_000
 
+/** Takes a batch of rows; false ends the scan. */
+type Announce = (rows: QueueRow[]) => boolean | Promise<boolean>
+
 /** A shard with what belongs to it. */
 interface Owned {
   readonly shard: Shard
@@ -164,16 +167,17 @@ export class SpoolOwner {
   }
 
   /**
-   * Reads all groups that were durable at the call and are still there, in batches; `announce` returns false to stop.
+   * Reads all groups that were durable at the call and are still there, in batches; `announce` says false to stop, later
+   * when it cannot keep up.
    * Groups made later come by `host.announce` alone. A row may be read that is in flight or that `host.settled` speaks
    * of meanwhile: the caller knows. The newest come first, since behind a million that wait for a dead site they are
    * those that can move; then all others from the oldest. Resolves with the number of rows.
    */
-  async rescan(announce: (rows: QueueRow[]) => boolean): Promise<number> {
+  async rescan(announce: Announce): Promise<number> {
     const fresh = new Set<MessageId>()
     this.#fresh.add(fresh)
     let count = 0
-    const tell = (rows: QueueRow[]): boolean => {
+    const tell: Announce = (rows) => {
       count += rows.length
       return rows.length === 0 || announce(rows)
     }
@@ -182,7 +186,7 @@ export class SpoolOwner {
       for (const { shard, committer } of this.#owned) {
         await committer.idle()
         const { rows, rest } = rowsIn(shard, GROUPS, fresh, true)
-        if (!tell(rows.reverse())) return count
+        if (!(await tell(rows.reverse()))) return count
         older.push([shard, rest])
       }
       for (const [shard, rest] of older) if (!(await this.#rescanShard(shard, rest, fresh, tell))) break
@@ -317,11 +321,11 @@ export class SpoolOwner {
   }
 
   /** False when `tell` stopped it. */
-  async #rescanShard(shard: Shard, from: Rest, fresh: ReadonlySet<MessageId>, tell: (rows: QueueRow[]) => boolean): Promise<boolean> {
+  async #rescanShard(shard: Shard, from: Rest, fresh: ReadonlySet<MessageId>, tell: Announce): Promise<boolean> {
     for (let left = from; left && !this.#closing;) {
       await nextTurn(this.#disk)
       const { rows, rest } = rowsIn(shard, left, fresh, false)
-      if (!tell(rows)) return false
+      if (!(await tell(rows))) return false
       left = rest
     }
     return true

@@ -106,6 +106,9 @@ async function openListeners(): Promise<BoundListener[]> {
 
 function fromScheduler(message: SchedulerToOwner): void {
   switch (message.kind) {
+    case 'schedule.more':
+      scanned()
+      break
     case 'schedule.expire':
       owner.expire(message.rows)
       break
@@ -118,10 +121,22 @@ function fromScheduler(message: SchedulerToOwner): void {
   }
 }
 
+/** Batches of a scan that may be on their way at once: a scheduler that is slower than the scan shall not hoard them. */
+const SCAN_WINDOW = 4
+let scanning = 0
+let goOn: (() => void) | undefined
+
+function scanned(): void {
+  scanning--
+  goOn?.()
+}
+
 async function announceAll(epoch: number): Promise<void> {
-  await owner.rescan((rows) => {
+  await owner.rescan(async (rows) => {
+    while (scanning >= SCAN_WINDOW && epoch === schedulerEpoch) await new Promise<void>((resolve) => (goOn = resolve))
     if (epoch !== schedulerEpoch) return false
-    scheduler?.send({ kind: 'spool.announce', rows: packRows(rows) })
+    scanning++
+    scheduler?.send({ kind: 'spool.scan', rows: packRows(rows) })
     return true
   })
   if (epoch === schedulerEpoch) scheduler?.send({ kind: 'spool.scanned', shards })
@@ -130,6 +145,8 @@ async function announceAll(epoch: number): Promise<void> {
 function peer(name: string, port: MessagePort): void {
   if (kindOf(name) === 'scheduler') {
     schedulerEpoch++
+    scanning = 0
+    goOn?.()
     scheduler = new Channel<OwnerToScheduler, SchedulerToOwner>(port, fromScheduler)
     void announceAll(schedulerEpoch)
     return

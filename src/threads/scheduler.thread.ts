@@ -89,12 +89,22 @@ function arm(): void {
   })
 }
 
-function fromOwner(message: OwnerToScheduler): void {
+function fromOwner(owner: Channel<SchedulerToOwner, OwnerToScheduler>, message: OwnerToScheduler): void {
   switch (message.kind) {
     case 'spool.announce': {
       const rows = unpackRows(message.rows)
       if (early) early.push(() => scheduler.announce(rows))
       else scheduler.announce(rows)
+      break
+    }
+    case 'spool.scan': {
+      const rows = unpackRows(message.rows)
+      const take = (): void => {
+        scheduler.announce(rows)
+        owner.send({ kind: 'schedule.more' })
+      }
+      if (early) early.push(take)
+      else take()
       break
     }
     case 'spool.settled': {
@@ -144,7 +154,10 @@ function fromDeliver(index: number, message: DeliverToScheduler): void {
 function peer(name: string, port: MessagePort): void {
   if (kindOf(name) === 'net') {
     if (owners.has(name)) scheduler.ownerDown(shardsOf(name))
-    owners.set(name, new Channel<SchedulerToOwner, OwnerToScheduler>(port, fromOwner))
+    const owner: Channel<SchedulerToOwner, OwnerToScheduler> = new Channel<SchedulerToOwner, OwnerToScheduler>(port, (message) =>
+      fromOwner(owner, message),
+    )
+    owners.set(name, owner)
     return
   }
   const index = Number(name.split('.')[1]) - 1

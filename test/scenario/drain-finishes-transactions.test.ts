@@ -2,13 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { queueBecomes } from '../support/control.ts'
 import { envelope, greeted, handIn, HELLO, queuedId } from '../support/mail.ts'
 import { TempFolder } from '../support/process.ts'
 import { startServer, type Server } from '../support/server.ts'
 import { SmtpClient } from '../support/smtp-client.ts'
 import { SmtpSink } from '../support/smtp-sink.ts'
-import { eventually } from '../support/wait.ts'
+import { eventually, within } from '../support/wait.ts'
 
 async function isDraining(server: Server): Promise<void> {
   await server.child.prints(/"msg":"draining"/)
@@ -58,11 +57,15 @@ test('who is between transactions is told at once; SIGINT means the same', async
 test('a delivery under way is finished, and settled', async () => {
   using folder = new TempFolder('drain')
   const gate = Promise.withResolvers<void>()
-  await using sink = await SmtpSink.start({ wait: () => gate.promise })
+  const arrived = Promise.withResolvers<void>()
+  const wait = (): Promise<void> => {
+    arrived.resolve()
+    return gate.promise
+  }
+  await using sink = await SmtpSink.start({ wait })
   await using server = await startServer({ routes: [{ domain: '*', to: `smtp://127.0.0.1:${sink.port}` }] }, folder.path)
   await handIn(server, { to: 'b@x.test' })
-  await queueBecomes(server, 'the delivery begins', ([line]) => line?.state === 'active')
-  await eventually(10_000, 'the sink is spoken to', () => (sink.connections > 0 ? true : undefined))
+  await within(10_000, 'the delivery begins', arrived.promise)
   server.child.signal('SIGTERM')
   await isDraining(server)
   gate.resolve()

@@ -27,6 +27,9 @@ test('a HELO argument cannot break the field', () => {
   assert.equal(from(''), 'Received: from unknown ([192.0.2.7])')
   assert.equal(from('client', ''), 'Received: from client')
   assert.equal(from('[192.0.2.9]', ''), 'Received: from unknown')
+  // Without brackets it tells the client's address just the same.
+  assert.equal(from('192.0.2.9', ''), 'Received: from unknown')
+  assert.equal(from('2001:db8::9', ''), 'Received: from unknown')
 })
 
 test('the field names TLS, a single recipient and an asked priority', () => {
