@@ -253,6 +253,8 @@ class Server {
 
 /** Runs the server until a signal ends it. Rejects with StartError or ConfigError when it cannot start. */
 export async function main(options: { readonly configFile: string | undefined }): Promise<void> {
+  // Mail, accounts and keys are nobody else's business, whatever the directory above allows.
+  process.umask(0o077)
   const loaded = await loadConfig(options.configFile)
   const log = makeLog('main', loaded.log)
   const lock = lockDataDir(loaded.dataDir)

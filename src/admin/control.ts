@@ -9,10 +9,14 @@ import { createServer, type Server, type Socket } from 'node:net'
 import type { Log } from '../lib/log.ts'
 
 const REQUEST_BYTES_MAX = 1_048_576
+/** What may wait for a caller of a stream before rows are left out. */
+const STREAM_BYTES_MAX = 4 * 1_048_576
 
 /** What a handler may do with its caller. */
 export interface Caller {
   row(row: unknown): void
+  /** Whether so much waits for the caller that a stream should leave rows out. */
+  readonly congested: boolean
   /** Resolves when the caller may take more rows. */
   drained(): Promise<void>
   /** Calls `fn` when the caller has gone away, or ended its stream. */
@@ -44,6 +48,10 @@ class SocketCaller implements Caller {
       this.gone = true
       for (const fn of this.#goneCallbacks) fn()
     })
+  }
+
+  get congested(): boolean {
+    return this.#socket.writableLength > STREAM_BYTES_MAX
   }
 
   row(row: unknown): void {

@@ -196,10 +196,18 @@ function trace(context: VerbContext, direction: 'in' | 'out'): Verb {
   return async (args, caller: Caller) => {
     const match = typeof args['match'] === 'string' ? args['match'] : ''
     const wanted = direction === 'in' ? 'net.' : 'deliver.'
+    let leftOut = 0
+    const show = (row: unknown): void => {
+      if (caller.congested) return void leftOut++
+      if (leftOut > 0)
+        caller.row({ time: new Date(systemClock.now()).toISOString(), connection: 0, direction: 'note', text: `${leftOut} lines left out` })
+      leftOut = 0
+      caller.row(row)
+    }
     const streams = context
       .threads()
       .filter((name) => name.startsWith(wanted))
-      .map((name) => context.asker.stream(name, 'trace', { match }, (row) => caller.row(row)))
+      .map((name) => context.asker.stream(name, 'trace', { match }, show))
     caller.onGone(() => streams.forEach((stream) => stream.cancel()))
     await Promise.all(streams.map((stream) => stream.done))
     return 0

@@ -25,6 +25,7 @@ function complete(shaped: Shaped, around: Surroundings): Config {
   const { threads, tls, listeners, retry, smtp, limits } = shaped
   return {
     hostname: shaped.hostname,
+    postmaster: shaped.postmaster ?? `postmaster@${postmasterDomain(shaped)}`,
     dataDir: shaped.dataDir,
     threads: completeThreads(threads, around.cores),
     tls: completeTls(tls),
@@ -47,6 +48,12 @@ function complete(shaped: Shaped, around: Surroundings): Config {
     events: shaped.events,
     log: shaped.log,
   }
+}
+
+/** A domain of ours, so that what is written to the postmaster does not go looking for the host's mail exchanger. */
+function postmasterDomain({ hostname, domains }: Shaped): string {
+  const names = domains.map(({ name }) => name).filter((name) => !name.startsWith('*'))
+  return names.includes(hostname) ? hostname : (names[0] ?? hostname)
 }
 
 /** Acceptance costs about as much as delivery and inspection together; two cores are best used by one of each. */

@@ -33,6 +33,8 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 export interface Config {
   /** Our name in the banner, EHLO, Received and reports: a domain in lower case. */
   readonly hostname: string
+  /** Who is written to as bare `<postmaster>`, and whom notifications name. */
+  readonly postmaster: string
   /** Absolute path of the data directory. */
   readonly dataDir: string
   readonly threads: ThreadsConfig
@@ -171,6 +173,7 @@ export interface OauthConfig {
 /** The configuration as people write it. `defineConfig` checks it while typing; parse.ts when it is loaded. */
 export interface UserConfig {
   hostname?: string
+  postmaster?: string
   dataDir?: string
   threads?: 'auto' | { net?: number; deliver?: number; inspect?: number }
   tls?: {

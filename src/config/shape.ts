@@ -143,6 +143,7 @@ function configShape(around: Surroundings) {
   const path = f.path(baseDir)
   return f.section({
     hostname: f.hostName.default(around.hostname),
+    postmaster: f.mailbox(false).optional(),
     dataDir: path.prefault('./data'),
     threads,
     tls: tls(path).prefault({}),

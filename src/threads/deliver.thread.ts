@@ -132,6 +132,9 @@ function makeRouter(from: Config): Router {
 
 function fromScheduler(message: SchedulerToDeliver): void {
   switch (message.kind) {
+    case 'schedule.held':
+      scheduler?.send({ kind: 'deliver.held', rows: [...core.held(), ...unsettled()] })
+      break
     case 'schedule.route':
       router.route(message.domain, (answer) => {
         // Connections to hosts that the site has given up end; the scheduler opens new ones.

@@ -15,7 +15,7 @@ function headerEnd(content: Buffer): number {
 
 /** What the owner calls for each report that is owed. Pure: the same facts give the same bytes. */
 export function dsnComposer(config: Config, policy: RelayPolicy): (facts: DsnFacts) => ComposedDsn | undefined {
-  const { hostname } = config
+  const { hostname, postmaster } = config
   return (facts) => {
     const { envelope, row, content } = facts
     const queueId = idToText(facts.id)
@@ -31,7 +31,7 @@ export function dsnComposer(config: Config, policy: RelayPolicy): (facts: DsnFac
       envelope,
       recipients: facts.recipients.map((recipient) => ({ ...recipient, ...common, expired: facts.expired })),
       hostname,
-      postmaster: `postmaster@${hostname}`,
+      postmaster,
       at: facts.now,
       messageId: `${queueId}@${hostname}`,
       boundary: `=_${queueId}`,

@@ -203,6 +203,7 @@ export type SchedulerToOwner =
 export type DeliverToScheduler =
   /** First message after a channel comes up: what this thread still holds or has settled without an acknowledgement. */
   | { readonly kind: 'deliver.inflight'; readonly rows: readonly RowRef[] }
+  | { readonly kind: 'deliver.held'; readonly rows: readonly RowRef[] }
   | { readonly kind: 'deliver.route'; readonly domain: string; readonly answer: RouteAnswer<Destination> }
   | { readonly kind: 'deliver.up'; readonly conn: number }
   | { readonly kind: 'deliver.pull'; readonly conn: number; readonly want: number; readonly onHand: number }
@@ -211,6 +212,8 @@ export type DeliverToScheduler =
 
 /** scheduler -> deliver. */
 export type SchedulerToDeliver =
+  /** An owner died: which of its rows are still held here? Answered by `deliver.held`. */
+  | { readonly kind: 'schedule.held' }
   | { readonly kind: 'schedule.route'; readonly domain: string }
   | { readonly kind: 'schedule.open'; readonly conn: number; readonly site: DeliverSite; readonly source: string }
   | { readonly kind: 'schedule.grant'; readonly conn: number; readonly items: Packed }

@@ -37,5 +37,11 @@ export function cidrs(prefixes: readonly string[]): CidrSet {
 }
 
 export function relayPolicy(config: Config): RelayPolicy {
-  return new RelayPolicy({ hostname: config.hostname, domains: config.domains, routes: config.routes, relayFrom: cidrs(config.relayFrom) })
+  return new RelayPolicy({
+    hostname: config.hostname,
+    postmaster: config.postmaster,
+    domains: config.domains,
+    routes: config.routes,
+    relayFrom: cidrs(config.relayFrom),
+  })
 }

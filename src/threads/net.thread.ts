@@ -36,7 +36,8 @@ const EVENT_COUNTERS = {
   bounce: 'rohrpost_bounced_total',
   expiry: 'rohrpost_bounced_total',
   delay: 'rohrpost_deferred_total',
-  rejection: 'rohrpost_refused_total',
+  // Counted where it happens: not every one is written down.
+  rejection: undefined,
   admin: undefined,
 } as const
 

@@ -131,6 +131,9 @@ function fromDeliver(index: number, message: DeliverToScheduler): void {
         early = undefined
       }
       break
+    case 'deliver.held':
+      scheduler.inFlight(index, message.rows)
+      break
     case 'deliver.route':
       scheduler.routeAnswer(message.domain, message.answer)
       break
@@ -153,7 +156,10 @@ function fromDeliver(index: number, message: DeliverToScheduler): void {
 
 function peer(name: string, port: MessagePort): void {
   if (kindOf(name) === 'net') {
-    if (owners.has(name)) scheduler.ownerDown(shardsOf(name))
+    if (owners.has(name)) {
+      scheduler.ownerDown(shardsOf(name))
+      for (const deliver of delivers.values()) deliver.send({ kind: 'schedule.held' })
+    }
     const owner: Channel<SchedulerToOwner, OwnerToScheduler> = new Channel<SchedulerToOwner, OwnerToScheduler>(port, (message) =>
       fromOwner(owner, message),
     )

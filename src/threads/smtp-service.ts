@@ -16,6 +16,7 @@ import type { SmtpSessionConfig } from '../session/smtp/config.ts'
 import type { Intake, RecipientFacts, SenderDecision, SmtpEvent, SmtpHost, SpoolError } from '../session/smtp/ports.ts'
 import { SmtpSession } from '../session/smtp/session.ts'
 import type { SpoolOwner } from '../spool/owner.ts'
+import { RefusalBudget } from '../policy/refusal-budget.ts'
 import { Enhanced, ReplyCode } from '../wire/smtp/codes.ts'
 import { cidrs, relayPolicy } from './net-settings.ts'
 import type { Traces } from './traces.ts'
@@ -108,23 +109,18 @@ export class SmtpService {
   /** Called after each connection that has ended. */
   onClosed: () => void = () => undefined
   readonly #options: SmtpServiceOptions
-  readonly #connectionOptions: ConnectionOptions
+  #connectionOptions: ConnectionOptions
   readonly #events: ConnectionEvents
   #sessionConfigs = new Map<string, SmtpSessionConfig>()
   #nextId = 1
   #refusal: SpoolError | undefined
+  readonly #budget = new RefusalBudget()
   readonly #tlsByInfo = new WeakMap<TlsInfo, AuthTls>()
 
   constructor(options: SmtpServiceOptions) {
     this.#options = options
     this.owner = options.owner
-    const { limits } = options.config()
-    this.#connectionOptions = {
-      clock: options.clock,
-      tls: options.tls,
-      outputHighWaterBytes: limits.replyBacklogBytes,
-      tlsHandshakeMsMax: limits.tlsHandshakeTimeoutMs,
-    }
+    this.#connectionOptions = connectionOptions(options)
     this.#events = {
       closed: (connection) => this.#closed(connection as SmtpConnection),
       trace: (connection, direction, bytes, what) => {
@@ -139,6 +135,7 @@ export class SmtpService {
   /** New connections see the new configuration; those that exist keep theirs. */
   reload(): void {
     this.#sessionConfigs = new Map()
+    this.#connectionOptions = connectionOptions(this.#options)
   }
 
   serve(listener: ListenerConfig, socket: Socket, endpoints: Endpoints, release: () => void): void {
@@ -199,10 +196,13 @@ export class SmtpService {
   }
 
   #recordRefusal(event: Extract<SmtpEvent, { kind: 'refused' }>, client: string): void {
+    const now = this.#options.clock.now()
+    this.#options.metrics.add('rohrpost_refused_total')
+    if (!this.#budget.take(client, now)) return
     const { code, enhanced, text } = event.reply
     this.owner.record({
       type: 'rejection',
-      time: this.#options.clock.now(),
+      time: now,
       id: 0,
       recipient: event.recipient,
       tenant: '',
@@ -285,4 +285,9 @@ export class SmtpService {
     connection.released()
     this.onClosed()
   }
+}
+
+function connectionOptions({ config, clock, tls }: SmtpServiceOptions): ConnectionOptions {
+  const { replyBacklogBytes, tlsHandshakeTimeoutMs } = config().limits
+  return { clock, tls, outputHighWaterBytes: replyBacklogBytes, tlsHandshakeMsMax: tlsHandshakeTimeoutMs }
 }

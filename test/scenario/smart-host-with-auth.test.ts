@@ -61,7 +61,8 @@ test('a refused password keeps the mail, and says why', async () => {
     ([line]) => line?.id === id && line.state === 'ready' && line.nextAttempt > new Date().toISOString(),
   )
   assert.doesNotMatch(JSON.stringify(summary), /wrong@|:wrong/)
-  const { stdout } = await server.command('explain', id)
+  const { stdout, stderr } = await server.command('explain', id)
+  assert.equal(stderr, '')
   assert.match(stdout, /535 5\.7\.8 no/)
 })
 
