@@ -72,12 +72,13 @@ export class Scheduler<Route = unknown> {
     this.#leave()
   }
 
-  /** What owners have committed: gone, or to be tried again. */
+  /** What owners have committed: gone, to be tried again, or changed as by `announce`. */
   settled(items: readonly Settled[]): void {
     this.#enter()
     for (const item of items) {
       if (item.kind === 'gone') this.#gone(item.id, item.group)
-      else this.#rescheduled(item.row)
+      else if (item.kind === 'rescheduled') this.#rescheduled(item.row)
+      else this.#announceRow(item.row)
     }
     this.#leave()
   }

@@ -302,6 +302,7 @@ export class CommitGroup {
 
 function settledOf(plan: Plan): Settled {
   const row = plan.change ? plan.change.next : plan.record
-  if (row) return { kind: 'rescheduled', row }
+  const { kind } = plan.op.request
+  if (row) return { kind: kind === 'warn' || kind === 'admin' ? 'changed' : 'rescheduled', row }
   return { kind: 'gone', id: plan.op.id, group: plan.op.group }
 }

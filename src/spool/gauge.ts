@@ -11,8 +11,8 @@ const REAL_SHARE = 0.25
 const FLOOR_BYTES = 1024 * 1024
 /** So much more than the limit there must be before mail is taken again: not a message at a time. */
 const AGAIN_SHARE = 0.1
-/** What a message takes besides its body, generously: pages of the index, events. */
-const MESSAGE_BYTES = 8 * 1024
+/** What a message takes besides its body: pages of the index, events. */
+const MESSAGE_BYTES = 4 * 1024
 
 export interface GaugePorts {
   readonly disk: SpoolDisk

@@ -147,7 +147,10 @@ export interface Settlement {
   readonly finishedAt: number
 }
 
-/** What became of a group after its settlement was committed; travels owner -> scheduler. */
+/** What became of a group after a change of it was committed; travels owner -> scheduler. */
 export type Settled =
   | { readonly kind: 'gone'; readonly id: MessageId; readonly group: number }
+  /** Its attempt is over, or its time is not: it is due again. */
   | { readonly kind: 'rescheduled'; readonly row: QueueRow }
+  /** An operator changed it, or its warning was sent. An attempt that is under way goes on. */
+  | { readonly kind: 'changed'; readonly row: QueueRow }

@@ -51,13 +51,17 @@ export function unpackRows(packed: Packed): QueueRow[] {
   return rows
 }
 
+const GONE = 0
+const RESCHEDULED = 1
+const CHANGED = 2
+
 export function packSettled(items: readonly Settled[]): Packed {
   const out: (number | string | boolean)[] = []
   for (const item of items) {
     if (item.kind === 'gone') {
-      out.push(false, item.id, item.group)
+      out.push(GONE, item.id, item.group)
     } else {
-      out.push(true)
+      out.push(item.kind === 'rescheduled' ? RESCHEDULED : CHANGED)
       pushRow(out, item.row)
     }
   }
@@ -67,12 +71,12 @@ export function packSettled(items: readonly Settled[]): Packed {
 export function unpackSettled(packed: Packed): Settled[] {
   const items: Settled[] = []
   for (let at = 0; at < packed.length;) {
-    if (packed[at] === true) {
-      items.push({ kind: 'rescheduled', row: rowAt(packed, at + 1) })
-      at += 1 + ROW_FIELDS
-    } else {
+    if (packed[at] === GONE) {
       items.push({ kind: 'gone', id: packed[at + 1] as number, group: packed[at + 2] as number })
       at += 3
+    } else {
+      items.push({ kind: packed[at] === RESCHEDULED ? 'rescheduled' : 'changed', row: rowAt(packed, at + 1) })
+      at += 1 + ROW_FIELDS
     }
   }
   return items

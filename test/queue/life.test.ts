@@ -136,6 +136,21 @@ test('an announcement of a row in flight changes nothing', () => {
   assert.equal(b.scheduler.residentCount, 1)
 })
 
+test('a change that an owner committed while the row is in flight does not grant it again', () => {
+  const b = bench()
+  b.scheduler.announce([row(1), row(2)])
+  routeTo(b)
+  const conn = up(b)
+  assert.deepEqual(b.host.takeIds(), [1])
+  b.scheduler.settled([{ kind: 'changed', row: row(1, { due: b.clock.now() }) }])
+  b.scheduler.settled([{ kind: 'gone', id: 2, group: 0 }])
+  b.scheduler.pull(conn, 5, 0)
+  assert.deepEqual(b.host.takeIds(), [])
+  assert.equal(b.scheduler.view([{ id: 1, group: 0 }])[0]?.state, 'inFlight')
+  b.scheduler.settled([{ kind: 'rescheduled', row: row(1, { attempts: 1, due: b.clock.now() }) }])
+  assert.deepEqual(b.host.takeIds(), [1])
+})
+
 test('a settlement of a row that is not known adds the row', () => {
   const b = bench()
   b.scheduler.settled([{ kind: 'rescheduled', row: row(1, { attempts: 1, due: b.clock.now() + 1_000 }) }])

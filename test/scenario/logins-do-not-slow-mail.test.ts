@@ -52,5 +52,5 @@ test('a hundred messages are accepted while a thousand wrong logins are looked a
   t.diagnostic(`${MESSAGES} messages in ${took.toFixed(0)} ms, the slowest in ${Math.max(...times).toFixed(0)} ms`)
   assert.ok(took < MS_MAX, `${took.toFixed(0)} ms`)
   // Refused, or told to come again because too many wait.
-  assert.deepEqual([...new Set(codes)].toSorted(), [454, 535])
+  assert.deepEqual(new Set(codes), new Set([454, 535]))
 })

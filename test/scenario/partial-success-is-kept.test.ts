@@ -82,7 +82,7 @@ test('452 too many recipients sends the rest at once, in as many transactions as
   await handIn(server, { to })
   const got = (): string[] => counting.messages.flatMap((message) => message.to)
   await counting.until(15_000, 'all recipients', () => got().length >= 30)
-  assert.deepEqual(got().toSorted(), to.toSorted())
+  assert.deepEqual(got().toSorted(), to.map(String).toSorted())
   assert.ok(counting.messages.every((message) => message.to.length <= RCPT_MAX))
   assert.equal(counting.connections, 1)
 })
@@ -90,5 +90,8 @@ test('452 too many recipients sends the rest at once, in as many transactions as
 test('many recipients share a transaction, up to the limit that the peer announces', async () => {
   await handIn(server, { to: recipients(90, 'wide.test') })
   await wide.until(15_000, 'all recipients', () => wide.messages.flatMap(({ to }) => to).length >= 90)
-  assert.deepEqual(wide.messages.map(({ to }) => to.length).toSorted(), [10, 40, 40])
+  assert.deepEqual(
+    wide.messages.map(({ to }) => to.length).toSorted((a, b) => a - b),
+    [10, 40, 40],
+  )
 })

@@ -18,8 +18,20 @@ after(() => stack.disposeAsync())
 const folder = stack.use(new TempFolder('operator'))
 const home = stack.use(await SmtpSink.start())
 const sink = stack.use(await SmtpSink.start({ script: ({ verb }) => (verb === 'RCPT' && later ? '450 4.2.1 not now\r\n' : undefined) }))
+const sent: string[] = []
+const gate = Promise.withResolvers<void>()
+const gated = stack.use(
+  await SmtpSink.start({
+    wait: () => gate.promise,
+    script: ({ verb, line }) => {
+      if (verb === 'MAIL') sent.push(line)
+      return verb === 'content' ? '451 4.3.0 not now\r\n' : undefined
+    },
+  }),
+)
 const config = {
   routes: [
+    { domain: 'gated.test', to: `smtp://127.0.0.1:${gated.port}` },
     { domain: 'home.test', to: `smtp://127.0.0.1:${home.port}` },
     { domain: '*', to: `smtp://127.0.0.1:${sink.port}` },
   ],
@@ -27,6 +39,7 @@ const config = {
 }
 let server: Server = await startServer(config, folder.path)
 stack.defer(() => server[Symbol.asyncDispose]())
+stack.defer(() => gate.resolve())
 
 async function json(...args: string[]): Promise<Record<string, unknown>[]> {
   const { code, stdout, stderr } = await server.command(...args, '--json')
@@ -79,11 +92,11 @@ test('hold keeps messages from being tried, over a restart too; without a server
   assert.equal((await queueList(server, { recipient: 'c@y.test' }))[0]?.nextAttempt, '')
   assert.equal(await server.stop(), 0)
   const offline = await json('queue', 'list')
-  assert.deepEqual(offline.map(({ recipient, state }) => [recipient, state]).toSorted(), [
-    ['a@x.test', 'scheduled'],
-    ['b@x.test', 'scheduled'],
-    ['c@y.test', 'held'],
-  ])
+  assert.deepEqual(Object.fromEntries(offline.map(({ recipient, state }) => [recipient, state])), {
+    'a@x.test': 'scheduled',
+    'b@x.test': 'scheduled',
+    'c@y.test': 'held',
+  })
   assert.equal((await server.command('queue', 'release', '--all')).code, 69)
   server = await startServer(config, folder.path)
   await queueBecomes(server, 'all is known again', (lines) => lines.length === 3)
@@ -116,5 +129,26 @@ test('remove takes messages out without a word, bounce tells the sender', async 
     [['rfc822; bounced@x.test', '5.0.0']],
   )
   await queueBecomes(server, 'nothing is left', (lines) => lines.length === 0)
+  assert.equal(home.count, 1)
+})
+
+test('what is on its way stays so when the operator speaks, and is never sent twice', async () => {
+  for (const name of ['held', 'retried', 'removed']) await handIn(server, { to: `${name}@gated.test` })
+  await queueBecomes(server, 'all are on their way', (lines) => lines.length === 3 && lines.every(({ state }) => state === 'active'))
+  await json('queue', 'hold', '--recipient', 'held@gated.test')
+  await json('queue', 'retry', '--recipient', 'retried@gated.test')
+  await json('queue', 'remove', '--recipient', 'removed@gated.test')
+  assert.deepEqual(await states(), { 'held@gated.test': 'active', 'retried@gated.test': 'active' })
+  gate.resolve()
+  const ended = await queueBecomes(
+    server,
+    'the attempts have ended',
+    (lines) => lines.length === 2 && lines.every(({ attempts }) => attempts === 1),
+  )
+  assert.deepEqual(Object.fromEntries(ended.map(({ recipient, state }) => [recipient, state])), {
+    'held@gated.test': 'held',
+    'retried@gated.test': 'scheduled',
+  })
+  assert.equal(sent.length, 3, 'each went out once')
   assert.equal(home.count, 1)
 })

@@ -69,7 +69,7 @@ test('the certificate is that of the name asked for, for STARTTLS and from the s
     const upgraded = await client.startTls(options)
     for (const socket of [tls, upgraded]) {
       const { subject } = socket.getPeerCertificate()
-      assert.equal(subject.CN === 'peer.rohrpost.test', expected === 'peer.rohrpost.test', `${servername}: ${subject.CN}`)
+      assert.equal(subject.CN === 'peer.rohrpost.test', expected === 'peer.rohrpost.test', `${servername}: ${String(subject.CN)}`)
     }
   }
 })

@@ -84,7 +84,7 @@ test('trace in shows sessions that match, without their secrets', async () => {
   assert.deepEqual(commands.slice(0, 4), ['in EHLO marked.traced.test', 'in AUTH PLAIN (secret)', 'in AUTH LOGIN', 'in (secret)'])
   assert.ok(commands.some((line) => line === 'in MAIL FROM:<anna@home.test>'))
   assert.ok(commands.some((line) => /^in \(\d+ bytes\)$/.test(line)))
-  assert.ok(dialogue.some((line) => /^out 250 2\.0\.0 queued as /.test(line)))
+  assert.ok(dialogue.some((line) => line.startsWith('out 250 2.0.0 queued as ')))
   assert.ok(!child.stdout.includes('client.test'), 'sessions that do not match are not shown')
   for (const secret of [base64('another wrong'), plain('anna@home.test', 'wrong secret'), 'hello\\r', 'Subject'])
     assert.ok(!child.stdout.includes(secret), secret)

@@ -369,7 +369,7 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       bench.owner.warn([{ id, group: 0 }])
       await bench.drive(bench.owner.flush())
       assert.deepEqual(
-        bench.host.outcomes.map((outcome) => outcome.kind === 'rescheduled' && outcome.row.warnAt),
+        bench.host.outcomes.map((outcome) => outcome.kind === 'changed' && outcome.row.warnAt),
         [0, 0],
       )
       assert.equal(bench.host.rows.length, 2)

@@ -47,6 +47,7 @@ const settlement: fc.Arbitrary<Settlement> = fc.record({
 const settled: fc.Arbitrary<Settled> = fc.oneof(
   fc.record({ kind: fc.constant('gone' as const), id, group: fc.nat() }),
   fc.record({ kind: fc.constant('rescheduled' as const), row }),
+  fc.record({ kind: fc.constant('changed' as const), row }),
 )
 const item = fc.record({ id, groups: fc.array(fc.nat(2000)), attempt: fc.nat(), notAfter: fc.nat() })
 

@@ -48,7 +48,10 @@ test('a NUL anywhere in the content refuses the message', async () => {
     assert.match((await wire.exchange(`${content}\r\n.\r\n`))[0] ?? '', /^550 5\.6\.0 .*NUL/, JSON.stringify(content))
   }
   await sendsGood(wire, 'after-nul')
-  assert.deepEqual(sink.messages.filter((message) => message.to[0] === 'nul@example.net'), [])
+  assert.deepEqual(
+    sink.messages.filter((message) => message.to[0] === 'nul@example.net'),
+    [],
+  )
 })
 
 test('8-bit content that was not announced goes on octet by octet, announced', async () => {
@@ -91,7 +94,10 @@ test('who goes on and on behind the limit is cut off', async () => {
   await wire.ends()
   assert.match(wire.text, /\r\n421 4\.7\.0 .*too much data/)
   await queueEmpties(server)
-  assert.deepEqual(sink.messages.filter((message) => message.to[0] === 'flood@example.net'), [])
+  assert.deepEqual(
+    sink.messages.filter((message) => message.to[0] === 'flood@example.net'),
+    [],
+  )
 })
 
 test('nothing that was refused is in the queue', async () => {

@@ -53,13 +53,22 @@ test(`${CROWD} idle connections do not keep mail from flowing`, async () => {
     await sink.received(2 * MESSAGES)
     load.stop()
     assert.equal(load.refused, 0)
-    await eventually(10_000, 'all acknowledged has arrived', () => sink.count >= warm.acknowledged.size + load.acknowledged.size || undefined)
+    await eventually(
+      10_000,
+      'all acknowledged has arrived',
+      () => sink.count >= warm.acknowledged.size + load.acknowledged.size || undefined,
+    )
     await tooMany(server.port())
     for (const wire of wires) assert.equal(wire.ended, undefined)
   } finally {
     for (const wire of wires) wire.socket.destroy()
   }
-  await eventually(20_000, 'the crowd has gone', () => openSockets(server.pid) <= sockets + OUTBOUND_MAX || undefined, () => `${openSockets(server.pid)} sockets, ${sockets} before`)
+  await eventually(
+    20_000,
+    'the crowd has gone',
+    () => openSockets(server.pid) <= sockets + OUTBOUND_MAX || undefined,
+    () => `${openSockets(server.pid)} sockets, ${sockets} before`,
+  )
   using last = await Wire.open({ port: server.port() })
   await last.greet()
 })

@@ -112,7 +112,7 @@ for (const bareLf of ['normalize', 'refuse'] as const) {
   })
 }
 
-test('a bare CR in front of the true end refuses the message; what follows is the client\'s next transaction', async () => {
+test("a bare CR in front of the true end refuses the message; what follows is the client's next transaction", async () => {
   await using sink = await SmtpSink.start()
   await using server = await startServer({ routes: [{ domain: '*', to: `smtp://127.0.0.1:${sink.port}` }] })
   using wire = await Wire.open({ port: server.port() })

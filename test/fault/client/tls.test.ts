@@ -102,7 +102,10 @@ test('commands pipelined behind STARTTLS are not part of the secure session', as
   await within(10_000, 'the end', once(secure, 'end'))
   assert.doesNotMatch(plain, /221|evil/)
   assert.deepEqual(
-    text.split('\r\n').filter((line) => line !== '').map((line) => line.slice(0, 3)),
+    text
+      .split('\r\n')
+      .filter((line) => line !== '')
+      .map((line) => line.slice(0, 3)),
     ['503', '252', '221'],
     'EHLO was not heard, nothing else was answered',
   )

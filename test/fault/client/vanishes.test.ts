@@ -45,7 +45,12 @@ test(`${CLIENTS} clients that vanish in DATA leave nothing behind`, async () => 
   }
   await eventually(10_000, 'no connection is left', () => openSockets(server.pid) <= sockets || undefined)
   assert.deepEqual(await queued(server), [])
-  await eventually(10_000, 'the disk is free again', () => bodiesMb(server) <= DISK_MB_MAX || undefined, () => `${bodiesMb(server)} MB`)
+  await eventually(
+    10_000,
+    'the disk is free again',
+    () => bodiesMb(server) <= DISK_MB_MAX || undefined,
+    () => `${bodiesMb(server)} MB`,
+  )
   const grown = anonymousMb(server.pid) - memory
   assert.ok(grown < MEMORY_MB_MAX, `${grown.toFixed(0)} MB of memory stay`)
   assert.equal(await server.stop(), 0)

@@ -40,7 +40,9 @@ class World {
       return undefined
     }
     const down = { value: true }
-    const peer = await Peer.start(({ verb }) => (verb === 'banner' && down.value ? { say: '421 4.3.2 down\r\n', then: 'close' } : undefined))
+    const peer = await Peer.start(({ verb }) =>
+      verb === 'banner' && down.value ? { say: '421 4.3.2 down\r\n', then: 'close' } : undefined,
+    )
     const server = await startServer({
       dataDir: join(disk.path, 'data'),
       routes: [{ domain: '*', to: `smtp://127.0.0.1:${peer.port}` }],
@@ -98,7 +100,12 @@ class World {
   async nothingIsLost(): Promise<void> {
     const arrived = (): Set<string> => new Set(this.peer.taken.flatMap(({ to }) => to))
     const missing = (): string[] => this.acknowledged.filter((name) => !arrived().has(name))
-    await eventually(60_000, 'all acknowledged mail arrives', () => missing().length === 0 || undefined, () => `${missing().length} missing\n${this.server.child.output()}`)
+    await eventually(
+      60_000,
+      'all acknowledged mail arrives',
+      () => missing().length === 0 || undefined,
+      () => `${missing().length} missing\n${this.server.child.output()}`,
+    )
     await queueEmpties(this.server)
     assert.deepEqual(this.acknowledged.length, arrived().size)
   }
@@ -159,7 +166,10 @@ test('a disk that others fill refuses all mail, loses none, and takes mail again
   }
   assert.ok(refusals.size > 0, 'nothing was refused')
   for (const refusal of refusals) assert.match(refusal, /^452 4\.3\.1 |^451 4\.3\.[02] /)
-  assert.ok([...refusals].some((refusal) => refusal.startsWith('452 4.3.1')), [...refusals].join('\n'))
+  assert.ok(
+    [...refusals].some((refusal) => refusal.startsWith('452 4.3.1')),
+    [...refusals].join('\n'),
+  )
   // Mail goes out of the full disk as well.
   world.comeUp()
   await world.peer.takes(1, 60_000)

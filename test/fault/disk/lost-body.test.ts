@@ -57,11 +57,22 @@ for (const [name, damage] of DAMAGES) {
     await send(second, 'small', 'x\r\n')
     await sink.until(20_000, 'the small one arrives', () => sink.messages.some(({ to }) => to[0] === 'small@far.test'))
     await logs(second, /the spool cannot be read: .*message cannot be delivered now: it stays in the queue/)
-    await eventOf(second, 'the expiry of the large one', ({ type, recipient }) => type === 'expiry' && recipient === 'large@far.test', 60_000)
+    await eventOf(
+      second,
+      'the expiry of the large one',
+      ({ type, recipient }) => type === 'expiry' && recipient === 'large@far.test',
+      60_000,
+    )
     const [report] = await home.received(1)
     assert.equal(report?.from, '')
     assert.match(report?.data.toString('latin1') ?? '', /Final-Recipient: rfc822; large@far\.test\r\nAction: failed\r\n/)
-    assert.ok(sink.messages.every(({ to }) => to[0] !== 'large@far.test'), 'nothing of the large one was delivered')
-    assert.deepEqual((await queued(second)).filter(({ recipient }) => recipient === 'large@far.test'), [])
+    assert.ok(
+      sink.messages.every(({ to }) => to[0] !== 'large@far.test'),
+      'nothing of the large one was delivered',
+    )
+    assert.deepEqual(
+      (await queued(second)).filter(({ recipient }) => recipient === 'large@far.test'),
+      [],
+    )
   })
 }

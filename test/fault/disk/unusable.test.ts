@@ -16,7 +16,12 @@ function configFor(folder: TempFolder, dataDir: string): string {
   const path = join(folder.path, 'rohrpost.config.json')
   writeFileSync(
     path,
-    JSON.stringify({ hostname: 'mx.rohrpost.test', dataDir, listeners: [{ protocol: 'smtp', port: 0, tls: 'off' }], routes: [{ domain: '*', to: 'discard:' }] }),
+    JSON.stringify({
+      hostname: 'mx.rohrpost.test',
+      dataDir,
+      listeners: [{ protocol: 'smtp', port: 0, tls: 'off' }],
+      routes: [{ domain: '*', to: 'discard:' }],
+    }),
   )
   return path
 }
@@ -24,7 +29,10 @@ function configFor(folder: TempFolder, dataDir: string): string {
 function assertRefused({ code, stdout, stderr }: Finished, text: RegExp): void {
   assert.equal(code, EX_CONFIG, stderr)
   assert.equal(stdout, '', 'it was never ready')
-  const lines = stderr.trimEnd().split('\n').filter((line) => !line.startsWith('{'))
+  const lines = stderr
+    .trimEnd()
+    .split('\n')
+    .filter((line) => !line.startsWith('{'))
   assert.equal(lines.length, 1, stderr)
   assert.match(lines[0] ?? '', /^rohrpost: the data directory \S+ cannot be used: /)
   assert.match(lines[0] ?? '', text)

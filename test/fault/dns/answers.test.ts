@@ -108,7 +108,10 @@ for (const domain of ['good.test', 'implicit.test', 'forged.test', 'truncated.te
 
 test('a truncated answer is asked for again over TCP', async () => {
   await arrives('truncated.test')
-  assert.deepEqual(dns.asked.filter((line) => line.endsWith('MX truncated.test')), ['udp MX truncated.test', 'tcp MX truncated.test'])
+  assert.deepEqual(
+    dns.asked.filter((line) => line.endsWith('MX truncated.test')),
+    ['udp MX truncated.test', 'tcp MX truncated.test'],
+  )
 })
 
 /** What comes back at once, and why. */

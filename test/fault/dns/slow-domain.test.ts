@@ -21,7 +21,9 @@ test(`${SLOW_DOMAINS} domains whose DNS is slow do not delay one whose DNS is no
   await using dns = await ScriptedDns.start(async (question) => {
     if (!question.name.endsWith('slow.test')) return zoneAnswer(ZONE, question)
     await waits
-    return question.type === 'MX' ? { answers: [{ name: question.name, type: 'MX', ttl: 300, data: { preference: 10, exchange: 'mx.fast.test' } }] } : {}
+    return question.type === 'MX'
+      ? { answers: [{ name: question.name, type: 'MX', ttl: 300, data: { preference: 10, exchange: 'mx.fast.test' } }] }
+      : {}
   })
   await using sink = await SmtpSink.start({ host: LAB })
   await using server = await startServer({

@@ -26,7 +26,12 @@ const GARBAGE: readonly Garbage[] = [
   { name: 'empty-line', behaviour: once('banner', '\r\n220 late\r\n'), of: 'site', text: /not an SMTP reply/ },
   { name: 'code-999', behaviour: once('banner', '999 what\r\n'), of: 'site', text: /not an SMTP reply: 999/ },
   { name: 'huge-line', behaviour: once('banner', `220 ${'x'.repeat(1024 * 1024)}\r\n`), of: 'site', text: /reply line too long/ },
-  { name: 'no-line-end', behaviour: once('banner', { say: 'y'.repeat(1024 * 1024), then: 'deaf' }), of: 'site', text: /reply line too long/ },
+  {
+    name: 'no-line-end',
+    behaviour: once('banner', { say: 'y'.repeat(1024 * 1024), then: 'deaf' }),
+    of: 'site',
+    text: /reply line too long/,
+  },
   { name: 'endless-reply', behaviour: once('EHLO', '250-again\r\n'.repeat(20_000)), of: 'site', text: /too many lines/ },
   { name: 'two-codes', behaviour: once('EHLO', '250-peer.test\r\n350 HELP\r\n'), of: 'site', text: /reply code changes/ },
   { name: 'noise-at-mail', behaviour: once('MAIL', `${noise}\r\n`), of: 'message', text: /not an SMTP reply/ },
@@ -34,10 +39,25 @@ const GARBAGE: readonly Garbage[] = [
   { name: 'noise-at-data', behaviour: once('DATA', { say: `${noise}\r\n`, then: 'deaf' }), of: 'message', text: /not an SMTP reply/ },
   { name: 'ok-to-data', behaviour: once('DATA', '250 2.0.0 fine\r\n'), of: 'message', text: /unexpected reply \(data\): 250/ },
   { name: 'go-at-mail', behaviour: once('MAIL', '354 go\r\n'), of: 'message', text: /unexpected reply \(mail\): 354/ },
-  { name: 'go-at-the-end', behaviour: once('content', { say: '354 go on\r\n', then: 'deaf' }), of: 'message', text: /unexpected reply \(final\): 354.*may arrive twice/ },
+  {
+    name: 'go-at-the-end',
+    behaviour: once('content', { say: '354 go on\r\n', then: 'deaf' }),
+    of: 'message',
+    text: /unexpected reply \(final\): 354.*may arrive twice/,
+  },
   { name: 'noise-at-the-end', behaviour: once('content', `${noise}\r\n`), of: 'message', text: /not an SMTP reply.*may arrive twice/ },
-  { name: 'one-more-at-mail', behaviour: once('MAIL', '250 2.1.0 ok\r\n250 2.1.0 ok\r\n'), of: 'message', text: /unexpected reply \(data\): 250/ },
-  { name: 'one-more-at-ehlo', behaviour: once('EHLO', '250-peer.test\r\n250 PIPELINING\r\n550 5.0.0 no\r\n'), of: 'site', text: /unexpected reply \(idle\): 550/ },
+  {
+    name: 'one-more-at-mail',
+    behaviour: once('MAIL', '250 2.1.0 ok\r\n250 2.1.0 ok\r\n'),
+    of: 'message',
+    text: /unexpected reply \(data\): 250/,
+  },
+  {
+    name: 'one-more-at-ehlo',
+    behaviour: once('EHLO', '250-peer.test\r\n250 PIPELINING\r\n550 5.0.0 no\r\n'),
+    of: 'site',
+    text: /unexpected reply \(idle\): 550/,
+  },
 ]
 
 let lab: Lab

@@ -43,7 +43,11 @@ test('only messages that were begun count an attempt', async () => {
   for (const { name } of ALL) {
     const delays = all.filter((event) => event.id === ids.get(name) && event.type === 'delay')
     const begun = BEGUN.some((scenario) => scenario.name === name)
-    assert.deepEqual(delays.map(({ code, enhanced }) => `${code} ${enhanced}`), begun ? ['421 4.3.2'] : [], name)
+    assert.deepEqual(
+      delays.map(({ code, enhanced }) => `${code} ${enhanced}`),
+      begun ? ['421 4.3.2'] : [],
+      name,
+    )
     assert.equal(lab.peer(name).taken.length, 1, name)
   }
 })
@@ -52,7 +56,8 @@ test('421 on an idle connection concerns nobody: the next message takes a new on
   await using own = await Lab.start([
     {
       name: 'idle',
-      behaviour: (asked) => (asked.connection === 1 && asked.verb === 'content' ? { say: `250 2.0.0 kept\r\n${GOODBYE}`, then: 'close' } : undefined),
+      behaviour: (asked) =>
+        asked.connection === 1 && asked.verb === 'content' ? { say: `250 2.0.0 kept\r\n${GOODBYE}`, then: 'close' } : undefined,
     },
   ])
   await own.submit(['idle'])
@@ -61,5 +66,8 @@ test('421 on an idle connection concerns nobody: the next message takes a new on
   await own.peer('idle').takes(2)
   await queueEmpties(own.server)
   assert.equal(own.peer('idle').contents, 2)
-  assert.deepEqual((await events(own.server)).filter(({ type }) => type === 'delay'), [])
+  assert.deepEqual(
+    (await events(own.server)).filter(({ type }) => type === 'delay'),
+    [],
+  )
 })

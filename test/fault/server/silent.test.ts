@@ -26,10 +26,22 @@ const SILENCES: readonly Silence[] = [
   { ...first('mail', 'MAIL', { then: 'deaf' }), of: 'message', text: /timed out while waiting for the reply to MAIL/ },
   { ...first('rcpt', 'RCPT', { then: 'deaf' }), of: 'message', text: /timed out while waiting for the reply to RCPT/ },
   { ...first('data', 'DATA', { then: 'deaf' }), of: 'message', text: /timed out while waiting for the reply to DATA/ },
-  { ...first('content', 'content', { then: 'deaf' }), of: 'message', text: /timed out while waiting for the reply to the content.*may arrive twice/ },
+  {
+    ...first('content', 'content', { then: 'deaf' }),
+    of: 'message',
+    text: /timed out while waiting for the reply to the content.*may arrive twice/,
+  },
   { ...first('slow-banner', 'banner', { say: long('220'), everyMs: SLOW_MS }), of: 'site', text: /timed out while waiting for the banner/ },
-  { ...first('slow-mail', 'MAIL', { say: long('250'), everyMs: SLOW_MS }), of: 'message', text: /timed out while waiting for the reply to MAIL/ },
-  { ...first('slow-content', 'content', { say: long('250'), everyMs: SLOW_MS }), of: 'message', text: /timed out while waiting for the reply to the content/ },
+  {
+    ...first('slow-mail', 'MAIL', { say: long('250'), everyMs: SLOW_MS }),
+    of: 'message',
+    text: /timed out while waiting for the reply to MAIL/,
+  },
+  {
+    ...first('slow-content', 'content', { say: long('250'), everyMs: SLOW_MS }),
+    of: 'message',
+    text: /timed out while waiting for the reply to the content/,
+  },
 ]
 
 /** Takes DATA and then no more of it: the content must not fit into the kernel's buffers. */
@@ -40,7 +52,13 @@ const LARGE = `${'x'.repeat(998)}\r\n`.repeat(20_000)
 const PATIENT: Scenario = {
   name: 'patient',
   behaviour: ({ verb }) => {
-    const reply: Readonly<Record<string, string>> = { banner: '220 a\r\n', MAIL: '250 a\r\n', RCPT: '250 a\r\n', DATA: '354 a\r\n', content: '250 a\r\n' }
+    const reply: Readonly<Record<string, string>> = {
+      banner: '220 a\r\n',
+      MAIL: '250 a\r\n',
+      RCPT: '250 a\r\n',
+      DATA: '354 a\r\n',
+      content: '250 a\r\n',
+    }
     const say = reply[verb]
     return say === undefined ? undefined : { say, everyMs: 50 }
   },

@@ -39,10 +39,16 @@ for (const extensions of [['PIPELINING', 'ENHANCEDSTATUSCODES'], []]) {
       retry: RETRY,
     })
     const names = ['bad1', 'bad2', 'good', 'bad3', 'bad4', 'later1', 'bad5', 'bad6', 'later2', 'bad7']
-    await sendTo(server.port(), names.map((name) => `${name}@many.test`))
+    await sendTo(
+      server.port(),
+      names.map((name) => `${name}@many.test`),
+    )
     await peer.until(20_000, 'three recipients', () => peer.taken.flatMap(({ to }) => to).length >= 3)
     await queueEmpties(server)
-    assert.deepEqual(peer.taken.map(({ to }) => to), [['good@many.test'], ['later1@many.test', 'later2@many.test']])
+    assert.deepEqual(
+      peer.taken.map(({ to }) => to),
+      [['good@many.test'], ['later1@many.test', 'later2@many.test']],
+    )
     for (const [name, times] of asked) assert.equal(times, name.startsWith('later') ? 2 : 1, name)
     const [report] = await home.received(1)
     assert.equal(home.count, 1, 'one report')
@@ -67,7 +73,10 @@ test('a server that takes one recipient a transaction gets as many transactions 
   await queueEmpties(server)
   assert.deepEqual(peer.taken.flatMap(({ to }) => to).toSorted(), recipients.toSorted())
   assert.equal(peer.connections, 1)
-  assert.deepEqual((await events(server)).filter(({ type }) => type === 'delay'), [])
+  assert.deepEqual(
+    (await events(server)).filter(({ type }) => type === 'delay'),
+    [],
+  )
 })
 
 test('a server that takes nobody has every recipient refused by what it said of each', async () => {

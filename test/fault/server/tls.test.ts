@@ -89,19 +89,28 @@ for (const name of NAMES) {
   test(`STARTTLS that fails (${name}) keeps the message where TLS is required`, async () => {
     const peer = peers.get(`strict-${name}`) as Peer
     await peer.until(20_000, 'several tries', () => peer.connections >= 3)
-    await waitsBecause(`strict-${name}`, name === 'refused' || name === 'unknown' ? /4\.7\.0 not now|5\.5\.1 what|not now|what/ : /TLS handshake with .* failed/)
+    await waitsBecause(
+      `strict-${name}`,
+      name === 'refused' || name === 'unknown' ? /4\.7\.0 not now|5\.5\.1 what|not now|what/ : /TLS handshake with .* failed/,
+    )
     assert.equal(peer.contents, 0)
   })
 }
 
 test('a certificate for another name keeps the message where it is to be verified', async () => {
   await waitsBecause('other-verified', /certificate not accepted: .*localhost.*wrong\.name\.test/)
-  assert.deepEqual(other.messages.filter(({ to }) => to[0] === 'b@other-verified.test'), [])
+  assert.deepEqual(
+    other.messages.filter(({ to }) => to[0] === 'b@other-verified.test'),
+    [],
+  )
 })
 
 test('a certificate for another name is better than none where nothing is verified', async () => {
   await other.received(1)
-  assert.deepEqual(other.messages.map(({ to, tls }) => [to[0], tls]), [['b@other-wished.test', 'TLSv1.3']])
+  assert.deepEqual(
+    other.messages.map(({ to, tls }) => [to[0], tls]),
+    [['b@other-wished.test', 'TLSv1.3']],
+  )
 })
 
 test('the right certificate of a known authority is accepted', async () => {

@@ -75,8 +75,9 @@ async function fill(bench: Bench): Promise<Filled> {
   for (let n = 0; n < 4000; n++) {
     const { id, result } = bench.begin([RED], bodyOf(n % 10 === 0 ? 100_000 : 6000, n))
     const error = await bench.drive(result)
-    if (error) return { ids, error }
-    ids.push(id)
+    // What was only reckoned to be full may turn out not to be at the next look.
+    if (error && bench.owner.stress().full) return { ids, error }
+    if (!error) ids.push(id)
     bench.world.clock.advance(200)
   }
   throw new Error('the disk never filled')
@@ -101,7 +102,7 @@ async function fillsAndDrains(world: SmallWorld): Promise<void> {
     const { ids, error } = await fill(bench)
     assert.equal(error.kind, 'full')
     assert.ok(ids.length > 300, `${ids.length} messages fit`)
-    assert.equal(bench.owner.stress().full, true, error.cause + JSON.stringify(bench.owner.stress()))
+    assert.equal(bench.owner.stress().full, true)
     for (const id of [ids[0], ids[ids.length - 1]] as MessageId[]) assert.ok(await bench.body(id))
     await drain(bench, ids)
     await bench.drive(hasRoom(bench))

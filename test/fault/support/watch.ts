@@ -50,7 +50,12 @@ export async function events(server: Server): Promise<LoggedEvent[]> {
 }
 
 /** Resolves with the first event that `matches` once there is one. */
-export async function eventOf(server: Server, what: string, matches: (event: LoggedEvent) => boolean, ms: number = MS_MAX): Promise<LoggedEvent> {
+export async function eventOf(
+  server: Server,
+  what: string,
+  matches: (event: LoggedEvent) => boolean,
+  ms: number = MS_MAX,
+): Promise<LoggedEvent> {
   let all: LoggedEvent[] = []
   const probe = async (): Promise<LoggedEvent | undefined> => {
     all = await events(server)

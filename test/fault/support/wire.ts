@@ -83,7 +83,8 @@ export class Wire {
     this.write(bytes)
     await this.#until(ms, `${count} replies`, () => this.replies.length >= before + count || this.#ended !== undefined)
     const replies = this.replies.slice(before)
-    if (replies.length < count) throw new Error(`the connection ended (${this.#ended}) after ${replies.length} of ${count} replies:\n${this.text}`)
+    if (replies.length < count)
+      throw new Error(`the connection ended (${this.#ended}) after ${replies.length} of ${count} replies:\n${this.text}`)
     return replies
   }
 
