@@ -1,7 +1,7 @@
 // Rows of `queue list`: one recipient a line, from the spool, with what the scheduler knows of the moment. Pure but for the reader.
 
 import { idToText } from '../spool/ids.ts'
-import type { Envelope, Group, MessageId } from '../spool/types.ts'
+import type { Envelope, Group } from '../spool/types.ts'
 import { QueueClass } from '../spool/types.ts'
 
 /** One recipient in the queue, as people and scripts see it. Times are ISO 8601, '' where there is none. */
@@ -27,8 +27,10 @@ export type QueueState = 'scheduled' | 'ready' | 'active' | 'held'
 export interface Overlay {
   readonly site: string
   readonly state: QueueState
-  /** ms since 1970. */
+  /** ms since 1970, 0 when no time is known. */
   readonly nextAttempt: number
+  /** What the site or the domain said last, '' when nothing or when it is not waited for. */
+  readonly lastReply: string
 }
 
 /** Which lines are wanted; absent fields match everything. Addresses and domains compare without case. */
@@ -42,13 +44,6 @@ export interface QueueFilter {
   readonly state?: string
 }
 
-/** The reader's part that is used here. */
-export interface QueueSource {
-  refresh(): void
-  message(id: MessageId): { readonly envelope: Envelope } | undefined
-  groups(): Iterable<Group>
-}
-
 export function className(group: Group): string {
   return group.class === QueueClass.bulk ? 'bulk' : 'transactional'
 }
@@ -56,7 +51,7 @@ export function className(group: Group): string {
 /** The state that the stored record alone tells: enough when no server runs. */
 export function storedOverlay(group: Group, now: number): Overlay {
   const state = group.held ? 'held' : group.due > now ? 'scheduled' : 'ready'
-  return { site: group.domain, state, nextAttempt: group.due }
+  return { site: group.domain, state, nextAttempt: group.due, lastReply: '' }
 }
 
 function iso(ms: number): string {
@@ -99,6 +94,7 @@ export function linesOf(group: Group, envelope: Envelope, overlay: Overlay): Que
     nextAttempt: overlay.state === 'held' ? '' : iso(overlay.nextAttempt),
     expires: iso(group.expires),
     bytes: group.bytes,
-    lastReply: group.lastReply,
+    // The message's own, where it was tried.
+    lastReply: group.lastReply || overlay.lastReply,
   }))
 }

@@ -184,7 +184,8 @@ class QueueVerbs {
     for (const group of groups) {
       await this.#context.asker.ask('scheduler', 'explain', { id, group: group.group }, (row) => {
         const recipients = group.pending.map(({ address }) => address)
-        caller.row({ id: idToText(id), recipients, ...(row as object), lastReply: group.lastReply, history })
+        const { lastReply } = row as { lastReply?: string }
+        caller.row({ id: idToText(id), recipients, ...(row as object), lastReply: group.lastReply || lastReply || '', history })
       })
     }
     return 0

@@ -2,7 +2,7 @@
 
 import type { Readable, Writable } from 'node:stream'
 import { ConfigError } from '../config/problems.ts'
-import { systemClock } from '../lib/clock.ts'
+import { keepAlive, systemClock } from '../lib/clock.ts'
 import { findCommand, parseOptions } from './arguments.ts'
 import { CliError, ExitCode } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
@@ -106,8 +106,10 @@ export async function main(): Promise<void> {
     return controller.signal
   }
   const words = process.argv.slice(2)
+  // A command that follows something may have nothing but a timer to wait for.
+  const alive = keepAlive()
   const code = await runCli(words, { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, signal })
   // The server goes on; everything else is done, whatever timers and sockets are left.
-  if (words[0] === 'start' && code === ExitCode.ok) return
+  if (words[0] === 'start' && code === ExitCode.ok) return alive.cancel()
   process.exit(code)
 }

@@ -30,6 +30,12 @@ export const systemClock: Clock = {
   after: (delayMs, fn) => new SystemTimer(delayMs, fn),
 }
 
+/** Keeps the process alive until it is cancelled: for who waits for nothing but timers. */
+export function keepAlive(): Timer {
+  const handle = setInterval(() => undefined, 0x7fffffff)
+  return { cancel: () => clearInterval(handle) }
+}
+
 interface ManualTimer {
   readonly at: number
   readonly seq: number

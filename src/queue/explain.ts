@@ -40,7 +40,15 @@ export function viewOf<R>(q: QueueState<R>, row: number): RowView {
     state: STATE_NAMES[rows.state[row] as number] ?? 'leaving',
     attempts: rows.attempts[row] as number,
     nextAttempt: nextAttemptOf(q, row),
+    lastReply: replyText(replyOf(q, row)),
   }
+}
+
+/** What its site or its domain said last, while it waits for that. */
+function replyOf<R>(q: QueueState<R>, row: number): Reply | undefined {
+  const domain = q.domainOf(row)
+  if (q.rows.state[row] === RowState.routing) return domain.reply
+  return q.rows.state[row] === RowState.ready ? domain.site?.paths.find((path) => path.reply)?.reply : undefined
 }
 
 /** Its due time, or a later one before which its domain or site will not be tried; 0 when no time ends the wait. */
@@ -119,9 +127,7 @@ export function explainMessage<R>(q: QueueState<R>, id: MessageId): GroupExplana
   const found: GroupExplanation[] = []
   for (let row = 0; row < q.rows.end; row++) {
     if (q.rows.id[row] !== id || q.rows.state[row] === RowState.free) continue
-    const site = q.domainOf(row).site
-    const reply = site?.paths.find((path) => path.reply)?.reply ?? q.domainOf(row).reply
-    found.push({ ...viewOf(q, row), binding: bindingOf(q, row), lastReply: replyText(reply) })
+    found.push({ ...viewOf(q, row), binding: bindingOf(q, row) })
   }
   return found.sort((a, b) => a.group - b.group)
 }

@@ -194,6 +194,8 @@ export interface RowView extends RowRef {
   readonly attempts: number
   /** ms since 1970: when it is due, or later when its site or domain is not tried before; 0 when no time ends the wait. */
   readonly nextAttempt: number
+  /** Last reply of the site or the domain that it waits for; the spool has the row's own. '' when none. */
+  readonly lastReply: string
 }
 
 /** All given must match; '' of `site` means rows without a route. */
@@ -223,8 +225,6 @@ export interface Binding {
 
 export interface GroupExplanation extends RowView {
   readonly binding: Binding
-  /** Last reply of the site or the domain; the spool has the row's own. '' when none. */
-  readonly lastReply: string
 }
 
 export interface SiteSummary {

@@ -202,16 +202,18 @@ const QUEUE_STATES = {
 } as const
 
 function overlay(refs: readonly RowRef[]): unknown[] {
-  return scheduler
-    .view(refs)
-    .map((view) => view && { site: view.site || view.domain, state: QUEUE_STATES[view.state], nextAttempt: view.nextAttempt })
+  return scheduler.view(refs).map((view) => {
+    if (!view) return undefined
+    const { state, nextAttempt, lastReply } = view
+    return { site: view.site || view.domain, state: QUEUE_STATES[state], nextAttempt, lastReply }
+  })
 }
 
 function explain(ref: RowRef): unknown {
   const row = scheduler.explain(ref.id).find((one) => one.group === ref.group)
   if (!row) return { state: 'unknown', nextAttempt: '', binding: null }
   const nextAttempt = row.nextAttempt > 0 ? new Date(row.nextAttempt).toISOString() : ''
-  return { domain: row.domain, site: row.site, state: QUEUE_STATES[row.state], nextAttempt, binding: row.binding, siteReply: row.lastReply }
+  return { domain: row.domain, site: row.site, state: QUEUE_STATES[row.state], nextAttempt, binding: row.binding, lastReply: row.lastReply }
 }
 
 function ask(verb: string, args: unknown, answer: Answer): void {

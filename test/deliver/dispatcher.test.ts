@@ -381,7 +381,10 @@ test('abort tells of everything before it returns', async () => {
   assert.deepEqual([host.downs.get(1)?.kind, host.downs.get(2)?.kind], ['closed', 'closed'])
   assert.deepEqual(core.held(), [])
   const told = [...host.settlements.map(({ id }) => id), ...host.returns.map(({ item }) => item.id)]
-  assert.deepEqual(told.toSorted(), [1, 2])
+  assert.deepEqual(
+    told.toSorted((a, b) => a - b),
+    [1, 2],
+  )
 })
 
 test('a changed route ends the connections that do not lead there any more', async (t) => {

@@ -46,14 +46,15 @@ test('421 in the greeting backs off the site once; its messages wait without an 
 
 test('explain names the back-off, its end and the words of the site', async () => {
   const id = await handIn(server, { to: 'explained@c.test' })
-  const { state, site: where, binding, nextAttempt } = await explanation(server, id)
+  const { state, site: where, binding, nextAttempt, lastReply } = await explanation(server, id)
   const [summary] = await ask<Site>(server, 'queue.summary')
   assert.deepEqual([state, where, binding?.limit], ['ready', key, 'backoff'])
   assert.equal(binding?.origin, `default at 127.0.0.1[127.0.0.1]:${site.port}: 421 4.3.2 too busy for you`)
   assert.equal(binding?.value, nextAttempt)
   assert.equal(Date.parse(nextAttempt), summary?.backoffUntil)
+  assert.equal(lastReply, '421 4.3.2 too busy for you')
   const [line] = await queueBecomes(server, 'the line', (lines) => lines.length === 1, { id })
-  assert.equal(line?.nextAttempt, nextAttempt, 'queue list says the same')
+  assert.deepEqual([line?.nextAttempt, line?.lastReply], [nextAttempt, lastReply], 'queue list says the same')
 })
 
 test('a retry forgets the back-off, and one connection is used for many messages', async () => {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { queueBecomes, queueIsEmpty } from '../support/control.ts'
+import { queueIsEmpty, queueIsTried } from '../support/control.ts'
 import { greeted, handIn } from '../support/mail.ts'
 import { Child } from '../support/process.ts'
 import { ROOT, startServer } from '../support/server.ts'
@@ -65,7 +65,7 @@ test('each type of event has all fields, and the id of the reply', async () => {
   using client = await greeted(server.port(), '127.0.0.2')
   await client.expect(250, 'MAIL FROM:<a@b.test>')
   await client.expect(550, 'RCPT TO:<b@foreign.test>')
-  await queueBecomes(server, 'one is left of each', (lines) => lines.length === 1 && lines[0]?.attempts === 1)
+  await queueIsTried(server, 1)
   await server.command('queue', 'remove', '--id', id)
   await queueIsEmpty(server)
   const events = await eventually(10_000, 'all events', async () => {
@@ -118,15 +118,17 @@ test('tail goes on from an offset, and follows', async () => {
     {},
   )
   try {
-    const id = await handIn(server, { from: '', to: 'followed@x.test' })
-    await follower.prints(/"type":"delivery".*followed@x\.test/)
+    const wanted: [string, string][] = []
+    // One behind the other, so that it waits in between.
+    for (const name of ['one', 'two']) {
+      const id = await handIn(server, { from: '', to: `${name}@x.test` })
+      wanted.push(['reception', id], ['delivery', id])
+      await follower.prints(new RegExp(`"type":"delivery".*${name}@x\\.test`))
+    }
     const seen = parsed(follower.stdout)
     assert.deepEqual(
       seen.map((event) => [event.type, event.id]),
-      [
-        ['reception', id],
-        ['delivery', id],
-      ],
+      wanted,
     )
     assert.ok(seen.every(({ offset }) => offset > last.offset))
   } finally {

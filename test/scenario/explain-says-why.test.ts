@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { queueBecomes, queueIsEmpty } from '../support/control.ts'
+import { queueBecomes, queueIsEmpty, queueIsTried } from '../support/control.ts'
 import { handIn } from '../support/mail.ts'
 import { startServer } from '../support/server.ts'
 import { SmtpSink } from '../support/smtp-sink.ts'
@@ -39,7 +39,7 @@ function types({ history }: Explained): string[] {
 
 test('a message that was put off is due again at a time', async () => {
   const id = await handIn(server, { to: 'later@x.test' })
-  const [line] = await queueBecomes(server, 'it was tried', ([first]) => first?.attempts === 1, { id })
+  const [line] = await queueIsTried(server, 1, { id })
   const answer = await explain(id)
   assert.equal(answer.state, 'scheduled')
   assert.deepEqual(answer.binding, { limit: 'due', value: answer.nextAttempt, origin: 'retry' })
@@ -50,7 +50,7 @@ test('a message that was put off is due again at a time', async () => {
 
 test('a held message waits for the operator', async () => {
   const id = await handIn(server, { to: 'later2@x.test' })
-  await queueBecomes(server, 'it was tried', ([first]) => first?.attempts === 1, { id })
+  await queueIsTried(server, 1, { id })
   await server.command('queue', 'hold', '--id', id)
   const answer = await explain(id)
   assert.deepEqual([answer.state, answer.nextAttempt], ['held', ''])

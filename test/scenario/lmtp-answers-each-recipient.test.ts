@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { queueBecomes } from '../support/control.ts'
+import { queueIsTried } from '../support/control.ts'
 import { HELLO, queuedId } from '../support/mail.ts'
 import { startServer } from '../support/server.ts'
 import { SmtpClient } from '../support/smtp-client.ts'
@@ -82,7 +82,7 @@ test('an LMTP hop decides for each recipient: one has it, one bounces, one is tr
   const bounce = home.messages.find(isBounce)?.data.toString() ?? ''
   assert.deepEqual(bounce.match(/^Final-Recipient: .*(?=\r$)/gm), ['Final-Recipient: rfc822; full@store.test'])
   assert.match(bounce, /^Diagnostic-Code: smtp; 552 5\.2\.2 mailbox is full\r$/m)
-  const [line] = await queueBecomes(server, 'one recipient waits', (lines) => lines.length === 1 && lines[0]?.attempts === 1)
+  const [line] = await queueIsTried(server, 1)
   assert.deepEqual([line?.recipient, line?.state, line?.lastReply], ['locked@store.test', 'scheduled', '451 4.2.0 mailbox is locked'])
   full = false
   assert.equal((await server.command('queue', 'retry', '--recipient', 'locked@store.test')).code, 0)

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { queueBecomes } from '../support/control.ts'
+import { queueIsTried } from '../support/control.ts'
 import { greeted, handIn } from '../support/mail.ts'
 import { startServer } from '../support/server.ts'
 import { SmtpSink } from '../support/smtp-sink.ts'
@@ -46,7 +46,7 @@ test('what was accepted, delivered, bounced, deferred and refused is counted, an
   using client = await greeted(server.port(), '127.0.0.2')
   await client.expect(250, 'MAIL FROM:<a@b.test>')
   await client.expect(550, 'RCPT TO:<b@foreign.test>')
-  await queueBecomes(server, 'one is left', (lines) => lines.length === 1 && lines[0]?.attempts === 1)
+  await queueIsTried(server, 1)
   await server.command('queue', 'hold', '--all')
   const wanted: readonly (readonly [string, number])[] = [
     ['rohrpost_accepted_total', 4],

@@ -61,7 +61,7 @@ test('our own domains and postmaster are reached, a source route is ignored', as
   await sink.received(before + 1)
   const recipients = (): string[] => sink.messages.slice(before).flatMap(({ to }) => to)
   await sink.until(10_000, 'all recipients', () => recipients().length >= 5)
-  assert.deepEqual(recipients().toSorted(), ['"b c"@home.test', 'B@home.test', 'b@home.test', 'c@home.test', 'postmaster@mx.rohrpost.test'])
+  assert.deepEqual(recipients().toSorted(), ['"b c"@home.test', 'B@home.test', 'b@home.test', 'c@home.test', 'postmaster@home.test'])
 })
 
 test('VRFY confirms nobody, EXPN nothing, HELP lists the commands', async () => {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { after, test } from 'node:test'
-import { queueBecomes } from '../support/control.ts'
+import { queueIsTried } from '../support/control.ts'
 import { greeted, handIn, handInBy } from '../support/mail.ts'
 import { startServer, type ServerConfig } from '../support/server.ts'
 import type { SmtpClient } from '../support/smtp-client.ts'
@@ -101,7 +101,7 @@ test('a new retry time holds for what is put off from now on', async () => {
   const hoursUntilNext = async (): Promise<number> => {
     const recipient = `b${tried++}@slow.test`
     await handIn(server, { to: recipient })
-    const [line] = await queueBecomes(server, 'it was tried', ([one]) => one?.attempts === 1, { recipient })
+    const [line] = await queueIsTried(server, 1, { recipient })
     return (Date.parse(line?.nextAttempt ?? '') - Date.now()) / 3_600_000
   }
   assert.ok(Math.abs((await hoursUntilNext()) - 10) <= 1.1)

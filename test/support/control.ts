@@ -34,6 +34,12 @@ export async function queueBecomes(
   return eventually(STATE_MS, what, probe, () => `${JSON.stringify(lines)}\n${server.child.output()}`)
 }
 
+/** Resolves with the lines once there are `count`, each tried once and put off, and the scheduler knows of it. */
+export function queueIsTried(server: Server, count: number, filter: Readonly<Record<string, string>> = {}): Promise<QueueLine[]> {
+  const isPutOff = ({ attempts, state }: QueueLine): boolean => attempts === 1 && state !== 'active'
+  return queueBecomes(server, `${count} are put off`, (lines) => lines.length === count && lines.every(isPutOff), filter)
+}
+
 export function queueIsEmpty(server: Server): Promise<unknown> {
   return queueBecomes(server, 'the queue is empty', (lines) => lines.length === 0)
 }
