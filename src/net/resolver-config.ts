@@ -33,8 +33,10 @@ export interface ResolverSettings {
   readonly cacheEntriesMax: number
   /** Bytes of answers kept, as they came over the wire. */
   readonly cacheBytesMax: number
-  /** Questions with open sockets: many names whose servers are dead shall not hold up one whose are not. */
+  /** Questions with open sockets. Many: names whose servers are dead shall not hold up those whose are not. */
   readonly inFlightMax: number
+  /** Questions of the last moment: more at once would overflow the receive buffer of a server, 212 KB on Linux. */
+  readonly burstMax: number
   /** Questions that wait for one of those; above it they fail with `overload`. */
   readonly waitingMax: number
 }
@@ -58,6 +60,7 @@ const DEFAULTS: Omit<ResolverSettings, 'servers'> = {
   cacheEntriesMax: 100_000,
   cacheBytesMax: 32 * 1024 * 1024,
   inFlightMax: 1000,
+  burstMax: 128,
   waitingMax: 20_000,
 }
 

@@ -50,6 +50,9 @@ export function systemResolver(config: Pick<Config, 'dns' | 'limits'>): StubReso
   return new StubResolver(settings.value)
 }
 
+/** A question that is older does not count for the burst: its datagram has been read, or is lost. */
+const BURST_MS = 200
+
 /** How long a server that was silent is asked only after the others. */
 const PENALTY_MS = 30_000
 
@@ -74,6 +77,8 @@ export class StubResolver implements Resolver {
   /** Until when a server is asked last; ms of the monotonic clock. */
   readonly #penalties = new Map<DnsServer, number>()
   #inFlight = 0
+  /** Those of them that were begun a moment ago. */
+  #fresh = 0
   #turn = 0
 
   constructor(settings: ResolverSettings, ports: ResolverPorts = systemPorts) {
@@ -108,7 +113,7 @@ export class StubResolver implements Resolver {
       this.counts.shared++
       return shared
     }
-    if (this.#inFlight >= this.#settings.inFlightMax && this.#waiting.length >= this.#settings.waitingMax) {
+    if (!this.#hasRoom && this.#waiting.length >= this.#settings.waitingMax) {
       return Promise.resolve(failure('overload', `more than ${this.#settings.waitingMax} questions wait`))
     }
     const startBefore = this.#ports.clock.mono() + this.#settings.deadlineMs
@@ -117,15 +122,31 @@ export class StubResolver implements Resolver {
     return pending
   }
 
+  get #hasRoom(): boolean {
+    return this.#inFlight < this.#settings.inFlightMax && this.#fresh < this.#settings.burstMax
+  }
+
   #enqueue(question: Question): void {
-    if (this.#inFlight < this.#settings.inFlightMax) this.#start(question)
+    if (this.#hasRoom) this.#start(question)
     else this.#waiting.push(question)
   }
 
   #start(question: Question): void {
     this.#inFlight++
+    this.#fresh++
+    let isFresh = true
+    const age = (): void => {
+      if (isFresh) this.#fresh--
+      isFresh = false
+    }
+    const timer = this.#ports.clock.after(BURST_MS, () => {
+      age()
+      this.#startWaiting()
+    })
     const { name, type } = question
     const query = new Query(name, type, this.#order(), this.#settings, this.#queryPorts, (verdict, server, answerBytes) => {
+      timer.cancel()
+      age()
       this.#inFlight--
       this.#finish(question, this.#conclude(question, verdict, server, answerBytes))
       this.#startWaiting()
@@ -135,7 +156,7 @@ export class StubResolver implements Resolver {
 
   /** Those that waited too long fail now, so that dead servers do not hold a long queue for many deadlines. */
   #startWaiting(): void {
-    while (this.#inFlight < this.#settings.inFlightMax) {
+    while (this.#hasRoom) {
       const question = this.#waiting.shift()
       if (!question) return
       if (question.startBefore > this.#ports.clock.mono()) this.#start(question)

@@ -21,6 +21,8 @@ it('a hundred thousand groups are rescanned in batches, in order, complete', asy
   const rows = await again.drive(
     again.owner.rescan((found) => {
       batches++
+      // The newest come first, then all others from the oldest.
+      if (batches === 2) last = undefined
       for (const row of found) {
         if (last) assert.ok(row.id > last.id || (row.id === last.id && row.group === last.group + 1))
         assert.equal(row.domain, `domain${row.group}.example`)

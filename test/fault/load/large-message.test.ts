@@ -1,4 +1,4 @@
-// A message of 100 MB, in and out, by DATA and by BDAT: it streams, octet for octet, and is never held in memory.
+// A message of 200 MB, in and out, by DATA and by BDAT: it streams, octet for octet, and is never held in memory.
 
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
@@ -11,8 +11,9 @@ import { anonymousMb, queueEmpties } from '../support/watch.ts'
 import { Wire } from '../support/wire.ts'
 
 const MB = 1024 * 1024
-const BYTES = 100 * MB
-const MEMORY_MB_MAX = 100
+const BYTES = 200 * MB
+/** What the collectors of two threads leave lying before they run is 64 MB each, whatever the size of the message. */
+const MEMORY_MB_MAX = 150
 const MS_MAX = 90_000
 const HEADER = 'Subject: large\r\n\r\n'
 
@@ -141,15 +142,16 @@ async function sendByChunk(wire: Wire): Promise<void> {
   await wire.exchange('MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\n', 2)
   wire.write(`BDAT ${HEADER.length + BYTES} LAST\r\n${HEADER}`)
   await stream(wire)
-  await wire.reads(/\r\n250 2\.0\.0 queued as /, MS_MAX)
+  const [, code] = await wire.reads(/\r\n(250 2\.0\.0 queued as|[45]\d\d) /, MS_MAX)
+  assert.equal(code, '250 2.0.0 queued as')
 }
 
 for (const how of ['DATA', 'BDAT'] as const) {
-  test(`100 MB pass in and out by ${how} without being held in memory`, async (t) => {
+  test(`200 MB pass in and out by ${how} without being held in memory`, async (t) => {
     await using digester = await Digester.start(how === 'BDAT')
     await using server = await startServer({
       routes: [{ domain: '*', to: `smtp://127.0.0.1:${digester.port}` }],
-      smtp: { maxMessageBytes: '200 MB' },
+      smtp: { maxMessageBytes: '300 MB' },
     })
     const before = anonymousMb(server.pid)
     let most = 0
@@ -178,9 +180,9 @@ test('a large message that a peer takes slowly does not gather in memory', async
     socket.on('data', (chunk: Buffer) => {
       read += chunk.length
       const text = chunk.toString('latin1', 0, 100)
-      if (/^EHLO/.test(text)) socket.write('250 slow\r\n')
+      if (text.startsWith('EHLO')) socket.write('250 slow\r\n')
       else if (/^(MAIL|RCPT)/.test(text)) socket.write('250 ok\r\n')
-      else if (/^DATA/.test(text)) {
+      else if (text.startsWith('DATA')) {
         socket.write('354 go\r\n')
         socket.pause()
       }
@@ -191,7 +193,7 @@ test('a large message that a peer takes slowly does not gather in memory', async
   try {
     await using server = await startServer({
       routes: [{ domain: '*', to: `smtp://127.0.0.1:${(slow.address() as AddressInfo).port}` }],
-      smtp: { maxMessageBytes: '200 MB' },
+      smtp: { maxMessageBytes: '300 MB' },
       limits: { dataBlockTimeoutMs: '2s', finalDotTimeoutMs: '2s', drainDeliveriesMsMax: 0 },
     })
     const before = anonymousMb(server.pid)
