@@ -88,16 +88,15 @@ class QueueVerbs {
   }
 
   async #lines(reader: SpoolReader, groups: readonly Group[], filter: QueueFilter): Promise<Listed[]> {
+    // Of the same moment as the groups: a message that is settled meanwhile is listed once more, never a gap.
+    const envelopes = groups.map((group) => reader.message(group.id)?.envelope)
     const overlays = await this.#overlays(groups)
     const now = systemClock.now()
-    reader.refresh()
     const listed: Listed[] = []
     for (const [index, group] of groups.entries()) {
-      const message = reader.message(group.id)
-      if (!message) continue
-      const lines = linesOf(group, message.envelope, overlays[index] ?? storedOverlay(group, now)).filter((line) =>
-        matchesLine(filter, line),
-      )
+      const envelope = envelopes[index]
+      if (!envelope) continue
+      const lines = linesOf(group, envelope, overlays[index] ?? storedOverlay(group, now)).filter((line) => matchesLine(filter, line))
       if (lines.length > 0) listed.push({ group, lines })
     }
     return listed

@@ -91,7 +91,7 @@ export class SpoolOwner {
       directory: spoolDirectory(dataDir),
       minFreeBytes: () => this.#options.minFreeBytes,
       reusableBytes: () => this.#owned.reduce((sum, { shard }) => sum + shard.index.reusableBytes(), 0),
-      polled: () => this.#compact(),
+      polled: () => this.#reclaim(),
     })
   }
 
@@ -344,6 +344,11 @@ export class SpoolOwner {
     const drop = (id: MessageId): Promise<boolean> => new Promise((done) => committer.repair({ kind: 'drop', id, done }))
     const dropped = await sweepStrays(shard, this.#options.clock, below, drop, () => this.#closing)
     if (dropped > 0) this.#host.log.error({ shard: shard.number, messages: dropped }, 'messages without recipients removed')
+  }
+
+  #reclaim(): void {
+    if (this.#gauge.full) for (const { shard } of this.#owned) shard.segments.seal()
+    this.#compact()
   }
 
   #compact(): void {

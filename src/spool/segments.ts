@@ -174,6 +174,14 @@ export class Segments {
     await Promise.all([...this.#dirty].map((segment) => this.#datasync(segment)))
   }
 
+  /** On a full disk: what is dead in the segment that is being written comes back with it, not only when it is full. */
+  seal(): void {
+    const segment = this.#current
+    if (!segment) return
+    this.#seal(segment)
+    this.#collect(segment)
+  }
+
   /** A sealed segment that is mostly dead, -1 when there is none. */
   compactable(): number {
     for (const segment of this.#segments.values()) {
