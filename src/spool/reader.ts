@@ -81,6 +81,13 @@ class SegmentFiles {
     for (const idle of [segment, last]) if (idle && idle !== this.#last && idle.users === 0) this.#close(idle)
   }
 
+  /** A file that was removed meanwhile takes its room on the disk until it is closed. */
+  closeIdle(): void {
+    const last = this.#last
+    this.#last = undefined
+    if (last && last.users === 0) this.#close(last)
+  }
+
   closeAll(): void {
     for (const segment of this.#open.values()) this.#close(segment)
   }
@@ -219,6 +226,11 @@ export class SpoolReader {
         yield* groups
       }
     }
+  }
+
+  /** Closes body files that nobody reads; to be called once in a while. */
+  closeIdle(): void {
+    this.#files.closeIdle()
   }
 
   async close(): Promise<void> {

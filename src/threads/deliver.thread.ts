@@ -200,6 +200,6 @@ thread.run({
       answer.end()
     })
   },
-  second: () => undefined,
+  second: () => reader.closeIdle(),
 })
 thread.up()
