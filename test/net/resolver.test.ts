@@ -303,3 +303,20 @@ test('questions that waited longer than a lookup may take fail instead of starti
   assert.deepEqual(reasons, ['timeout', ...Array.from({ length: 49 }, () => 'overload')])
   assert.equal(s.transport.asked.length, 3)
 })
+
+test('many questions at once go out in bursts: the next when the last have been answered or have had their moment', async () => {
+  const held: Asked[] = []
+  const s = setup((asked) => void held.push(asked), { servers: ['192.0.2.53'], burstMax: 10, timeoutMs: 5000 })
+  for (let i = 0; i < 25; i++) void s.resolver.lookup(`d${i}.example`, 'A')
+  await drained()
+  assert.equal(held.length, 10)
+  for (const asked of held.slice(0, 3)) asked.answer(replyTo(asked.query, { rcode: 3 }))
+  await drained()
+  assert.equal(held.length, 13, 'an answer makes room')
+  s.clock.advance(200)
+  await drained()
+  assert.equal(held.length, 23, 'so does age')
+  s.clock.advance(200)
+  await drained()
+  assert.equal(held.length, 25)
+})

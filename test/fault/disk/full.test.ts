@@ -112,6 +112,8 @@ class World {
 
   async [Symbol.asyncDispose](): Promise<void> {
     try {
+      // Tests stop it themselves; one that failed shall tell why, not that the rest was slow to end.
+      await this.server.kill()
       await this.server[Symbol.asyncDispose]()
     } finally {
       await this.peer[Symbol.asyncDispose]()

@@ -14,7 +14,7 @@ import { SmtpSink } from '../../support/smtp-sink.ts'
 import { pause } from '../../support/wait.ts'
 import { queueEmpties, queued } from '../support/watch.ts'
 
-const KILLS = 8
+const KILLS = 6
 const MESSAGES = 300
 /** Somewhere between the first instruction and the ready line, or a little behind it. */
 const LIFE_MS_MAX = 1500
