@@ -31,7 +31,9 @@ function removedButOpen(pid: number): string[] {
 
 test('bodies that were delivered take no room, neither by name nor by being open', async () => {
   let isDown = true
-  await using peer = await Peer.start(({ verb }) => (isDown && verb === 'banner' ? { say: '421 4.3.2 down\r\n', then: 'close' } : undefined))
+  await using peer = await Peer.start(({ verb }) =>
+    isDown && verb === 'banner' ? { say: '421 4.3.2 down\r\n', then: 'close' } : undefined,
+  )
   await using server = await startServer({
     routes: [{ domain: '*', to: `smtp://127.0.0.1:${peer.port}` }],
     retry: { first: '200ms', max: '500ms', expire: '1h' },
@@ -49,7 +51,10 @@ test('bodies that were delivered take no room, neither by name nor by being open
   isDown = false
   await queueEmpties(server)
   await eventually(10_000, 'the full segment is removed', () => bytes() < 64 * MB || undefined)
-  await eventually(10_000, 'nobody holds it open', () => removedButOpen(server.pid).length === 0 || undefined, () =>
-    removedButOpen(server.pid).join('\n'),
+  await eventually(
+    10_000,
+    'nobody holds it open',
+    () => removedButOpen(server.pid).length === 0 || undefined,
+    () => removedButOpen(server.pid).join('\n'),
   )
 })
