@@ -93,6 +93,7 @@ export class Committer {
   change(op: ChangeOp): void {
     this.#changes.push(op)
     if (op.request.kind === 'admin') this.#urgent++
+    this.#awaitCompany()
     this.#kick()
   }
 
@@ -103,7 +104,7 @@ export class Committer {
 
   /** Event lines were noted outside a group: they are written with the next one, or now when nothing is going on. */
   eventsWaiting(): void {
-    if (!this.#running) this.#flushEvents()
+    if (!this.#running) void this.#flushEvents()
   }
 
   /** Reserves ids: the first commit of an owner, which also shows that the shard can be written. */
@@ -137,8 +138,13 @@ export class Committer {
 
   #due(): boolean {
     if (this.#paused || this.#stopped) return false
-    if (this.#probe || this.#accepts.length > 0 || this.#repairs.length > 0 || this.#urgent > 0) return true
-    return this.#changes.length > 0 && (this.#settleDue || this.#changes.length >= CHANGES_ENOUGH || this.#waiters.length > 0)
+    return this.#probe || this.#accepts.length > 0 || this.#repairs.length > 0 || this.#changesDue()
+  }
+
+  /** New mail does not take every change along: each group with changes costs a write of the event log that it waits for. */
+  #changesDue(): boolean {
+    if (this.#changes.length === 0) return false
+    return this.#settleDue || this.#urgent > 0 || this.#changes.length >= CHANGES_ENOUGH || this.#waiters.length > 0
   }
 
   #kick(): void {
@@ -158,13 +164,18 @@ export class Committer {
   #rest(): void {
     if (this.#paused) return
     if (this.#changes.length > 0) {
-      const { settleDelayMsMax = SETTLE_DELAY_MS, clock } = this.#ports.options
-      this.#settleTimer ??= clock.after(settleDelayMsMax, () => this.#settleTime())
+      this.#awaitCompany()
       return
     }
     const waiters = this.#waiters
     this.#waiters = []
     for (const waiter of waiters) waiter.resolve()
+  }
+
+  /** Changes get their timer. */
+  #awaitCompany(): void {
+    const { settleDelayMsMax = SETTLE_DELAY_MS, clock } = this.#ports.options
+    this.#settleTimer ??= clock.after(settleDelayMsMax, () => this.#settleTime())
   }
 
   #settleTime(): void {
@@ -176,7 +187,7 @@ export class Committer {
   async #run(): Promise<void> {
     while (this.#due()) await this.#commit()
     this.#running = false
-    this.#flushEvents()
+    void this.#flushEvents()
     this.#rest()
   }
 
@@ -201,7 +212,9 @@ export class Committer {
       if (batch.edits === 0) return batch
       await this.#ports.shard.reserve(batch, group.hasNewMail)
       await group.log()
-      this.#flushEvents()
+      const flushed = this.#flushEvents()
+      // Lines that wait are memory: new ones do not come faster than the disk takes them.
+      if (this.#ports.shard.events.isBehind) await flushed
       await this.#ports.shard.commit(batch)
       return batch
     } catch (error) {
@@ -215,7 +228,7 @@ export class Committer {
     // A repair must not meet a change of its message in one commit: they take turns.
     this.#repairing = this.#repairs.length > 0 && !this.#repairing
     const repairs = this.#repairing ? this.#repairs.splice(0, this.#limit) : []
-    const changes = this.#repairing ? [] : this.#takeChanges()
+    const changes = this.#repairing || !this.#changesDue() ? [] : this.#takeChanges()
     // After a failure a group is small and of one kind.
     const alone = this.#limit < GROUP_OPS_MAX && changes.length + repairs.length > 0
     return new CommitGroup(this.#ports, alone ? [] : this.#takeAccepts(), changes, repairs)
@@ -312,11 +325,11 @@ export class Committer {
     })
   }
 
-  #flushEvents(): void {
+  async #flushEvents(): Promise<void> {
     const { shard, host } = this.#ports
     if (!shard.events.hasPending) return
     const written = (): void => void (this.#eventsFailing = false)
-    shard.events.flush().then(written, (error: unknown) => {
+    await shard.events.flush().then(written, (error: unknown) => {
       // The lines are kept and go with the next write. It is told once: others come with every event.
       if (!this.#eventsFailing) host.log.warn({ shard: shard.number, error: String(error) }, 'event log cannot be written')
       this.#eventsFailing = true

@@ -120,6 +120,11 @@ export class EventLog {
     this.#pending += this.#lines(events)
   }
 
+  /** Much waits for the disk: more should not come before that is written. */
+  get isBehind(): boolean {
+    return this.#pending.length > PENDING_CHARACTERS_MAX / 4
+  }
+
   get hasPending(): boolean {
     return this.#pending !== ''
   }

@@ -115,7 +115,10 @@ function lostEvents(shard: Shard, envelope: Envelope, recent: Recent): SpoolEven
 export async function relogReceptions(shard: Shard, directory: string, below: MessageId, stop: () => boolean): Promise<void> {
   const recent = await Recent.read(shard.disk, directory)
   for await (const envelopes of unlogged(shard, below, recent, stop)) {
-    for (const envelope of envelopes.toReversed()) shard.events.append(lostEvents(shard, envelope, recent))
+    for (const envelope of envelopes.toReversed()) {
+      shard.events.append(lostEvents(shard, envelope, recent))
+      if (shard.events.isBehind) await shard.events.flush()
+    }
     await shard.events.flush()
   }
 }
