@@ -1,12 +1,13 @@
 // Pieces of bodies that are not inline, read from the spool for one connection at a time. Deliver threads.
 //
-// One stream is open, one read is under way. Each piece is memory of its own, because a socket may hold it for long.
+// One stream is open, one read is under way.
 
-import { BODY_PIECE_BYTES } from './limits.ts'
+import type { Piece, PiecePool } from './piece.ts'
 import type { BodyStream, MessageReader, StoredMessage } from './ports.ts'
 
 export interface PieceEvents {
-  piece(ticket: number, piece: Buffer): void
+  /** Whoever gets it releases it. */
+  piece(ticket: number, piece: Piece): void
   failed(ticket: number, cause: string): void
 }
 
@@ -20,11 +21,13 @@ interface OpenBody {
 
 export class PieceReader {
   readonly #reader: MessageReader
+  readonly #pool: PiecePool
   readonly #events: PieceEvents
   #open: OpenBody | undefined
 
-  constructor(reader: MessageReader, events: PieceEvents) {
+  constructor(reader: MessageReader, pool: PiecePool, events: PieceEvents) {
     this.#reader = reader
+    this.#pool = pool
     this.#events = events
   }
 
@@ -49,11 +52,12 @@ export class PieceReader {
   async #fetch(body: OpenBody, ticket: number, offset: number): Promise<void> {
     try {
       const stream = await body.stream
-      const piece = Buffer.allocUnsafeSlow(Math.min(BODY_PIECE_BYTES, body.message.envelope.bytes - offset))
-      const count = await stream.read(offset, piece, 0, piece.length)
-      if (body.closed) return
-      if (count > 0) this.#events.piece(ticket, piece.subarray(0, count))
-      else this.#events.failed(ticket, `the body ends at ${offset} of ${body.message.envelope.bytes} bytes`)
+      const piece = this.#pool.take()
+      const want = Math.min(piece.memory.length, body.message.envelope.bytes - offset)
+      piece.length = await stream.read(offset, piece.memory, 0, want)
+      if (!body.closed && piece.length > 0) return this.#events.piece(ticket, piece)
+      piece.release()
+      if (!body.closed) this.#events.failed(ticket, `the body ends at ${offset} of ${body.message.envelope.bytes} bytes`)
     } catch (error) {
       if (!body.closed) this.#events.failed(ticket, error instanceof Error ? error.message : String(error))
     }

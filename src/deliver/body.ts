@@ -8,6 +8,7 @@ import type { ContentSink } from '../wire/smtp/data.ts'
 import { DataEncoder } from '../wire/smtp/data.ts'
 import { SevenBitConverter } from './downgrade.ts'
 import type { Fit } from './fit.ts'
+import type { Piece } from './piece.ts'
 import type { StoredMessage } from './ports.ts'
 import type { Writer } from './writer.ts'
 
@@ -31,7 +32,7 @@ export class BodySender implements ContentSink {
   #ticket = 0
   #reading = false
   /** Read, but DATA was not answered yet. */
-  #piece: Buffer | undefined
+  #piece: Piece | undefined
   #offset = 0
   #error = ''
 
@@ -47,7 +48,7 @@ export class BodySender implements ContentSink {
     this.#bdat = fit.transfer === 'bdat'
     this.#converter = fit.convert ? new SevenBitConverter() : undefined
     this.#offset = 0
-    this.#piece = undefined
+    this.#dropPiece()
     this.#error = ''
     if (!message.inline) this.#read()
   }
@@ -67,8 +68,11 @@ export class BodySender implements ContentSink {
   }
 
   /** A piece arrived. True when it was the last one and is on its way. */
-  onPiece(ticket: number, piece: Buffer): boolean {
-    if (ticket !== this.#ticket || !this.#reading) return false
+  onPiece(ticket: number, piece: Piece): boolean {
+    if (ticket !== this.#ticket || !this.#reading) {
+      piece.release()
+      return false
+    }
     this.#reading = false
     this.#piece = piece
     return this.#phase === 'sending' && this.#advance()
@@ -98,23 +102,23 @@ export class BodySender implements ContentSink {
     if (!this.#message?.inline) this.#source.closeBody()
     this.#phase = 'idle'
     this.#message = undefined
-    this.#piece = undefined
+    this.#dropPiece()
     this.#reading = false
   }
 
   /** Takes encoded ranges from the encoder. */
   content(buf: Buffer, start: number, end: number): void {
-    this.#writer.bytes(buf, start, end)
+    this.#writer.bytes(buf, start, end, this.#piece?.memory === buf ? this.#piece : undefined)
   }
 
   #advance(): boolean {
     const message = this.#message as StoredMessage
     if (this.#piece) {
-      const piece = this.#piece
-      this.#piece = undefined
-      this.#offset += piece.length
-      this.#encode(piece, 0, piece.length)
+      const { memory, length } = this.#piece
+      this.#offset += length
+      this.#encode(memory, 0, length)
       this.#writer.flush()
+      this.#dropPiece()
     }
     if (this.#offset >= message.envelope.bytes) return this.#end()
     if (!this.#reading && this.#writer.hasRoom) this.#read()
@@ -122,7 +126,7 @@ export class BodySender implements ContentSink {
   }
 
   #encode(buf: Buffer, start: number, end: number): void {
-    if (this.#bdat) this.#writer.bytes(buf, start, end)
+    if (this.#bdat) this.content(buf, start, end)
     else if (this.#converter) this.#stuff(this.#converter.convert(buf, start, end))
     else this.#encoder.encode(buf, start, end, this)
   }
@@ -139,6 +143,11 @@ export class BodySender implements ContentSink {
     }
     this.abandon()
     return true
+  }
+
+  #dropPiece(): void {
+    this.#piece?.release()
+    this.#piece = undefined
   }
 
   #read(): void {

@@ -13,6 +13,7 @@ import { Opening } from './opening.ts'
 import type { OpeningOptions, OpeningReply, OpeningStep, TlsResult } from './opening.ts'
 import { replyOf } from './outcome.ts'
 import type { Output } from './output.ts'
+import type { Piece } from './piece.ts'
 import { Pipeline } from './pipeline.ts'
 import type { Failure, PipelineHost } from './pipeline.ts'
 import { Writer } from './writer.ts'
@@ -169,7 +170,7 @@ export class SmtpClient {
     this.#pipeline?.held(into)
   }
 
-  onPiece(ticket: number, piece: Buffer, now: number): void {
+  onPiece(ticket: number, piece: Piece, now: number): void {
     this.#pipeline?.onPiece(ticket, piece, now)
     this.#progress(now)
   }

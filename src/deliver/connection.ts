@@ -14,6 +14,7 @@ import type { ClientHost, ClientOptions, SessionEnd, SessionInfo } from './clien
 import { IDLE_GRACE_MS } from './limits.ts'
 import type { DeliverLimits } from './limits.ts'
 import type { Line, LineHost } from './line.ts'
+import type { PiecePool } from './piece.ts'
 import type { TlsResult } from './opening.ts'
 import type { Output } from './output.ts'
 import type {
@@ -37,6 +38,7 @@ export interface ConnectionContext {
   readonly reader: MessageReader
   readonly transport: Transport
   readonly output: Output
+  readonly pieces: PiecePool
   readonly tlsFailures: TlsFailures
   /** Why an address of a foreign host must not be connected to, undefined when it may. */
   readonly refuses: (host: string, address: string) => string | undefined
@@ -98,7 +100,7 @@ export class Connection implements Line, ClientHost, SocketEvents {
     this.#source = source
     this.#trace = trace
     this.#startedAt = context.clock.now()
-    this.#pieces = new PieceReader(context.reader, {
+    this.#pieces = new PieceReader(context.reader, context.pieces, {
       piece: (ticket, piece) => this.#client?.onPiece(ticket, piece, this.#now()),
       failed: (ticket, cause) => this.#client?.onPieceError(ticket, cause, this.#now()),
     })
@@ -281,8 +283,8 @@ export class Connection implements Line, ClientHost, SocketEvents {
 
   // ---- The client's side ----
 
-  write(bytes: Buffer): boolean {
-    return this.#socket?.write(bytes) ?? true
+  write(bytes: Buffer, done?: () => void): boolean {
+    return this.#socket?.write(bytes, done) ?? true
   }
 
   startTls(): void {

@@ -19,6 +19,7 @@ import type { Line, LineHost } from './line.ts'
 import { LocalLine } from './local-line.ts'
 import { AddressGuard } from './mx.ts'
 import { Output } from './output.ts'
+import { PiecePool } from './piece.ts'
 import type { DeliverHost, DeliverSite, DeliverTrace, EgressSource, MessageReader } from './ports.ts'
 import { NetTransport } from './socket.ts'
 import { TlsFailures } from './tls-memory.ts'
@@ -84,6 +85,7 @@ export class DeliverCore {
       reader,
       transport: options.transport ?? new NetTransport({ clock, tlsSessionsMax: limits.tlsSessionsMax }),
       output: new Output(),
+      pieces: new PiecePool(),
       tlsFailures: new TlsFailures(limits.tlsSessionsMax, limits.tlsFailureMs),
       refuses: () => undefined,
       nonce: options.nonce ?? (() => base64ToText(randomBytes(NONCE_BYTES))),

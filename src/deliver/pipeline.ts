@@ -20,6 +20,7 @@ import type { Capabilities } from './capabilities.ts'
 import { mailLine, rcptLine } from './commands.ts'
 import { deferred, isTooMany, verdictOf } from './outcome.ts'
 import type { Verdict } from './outcome.ts'
+import type { Piece } from './piece.ts'
 import { Stage, Transaction } from './transaction.ts'
 import type { Writer } from './writer.ts'
 
@@ -127,7 +128,7 @@ export class Pipeline {
   }
 
   /** A piece of the content arrived from the spool. */
-  onPiece(ticket: number, piece: Buffer, now: number): void {
+  onPiece(ticket: number, piece: Piece, now: number): void {
     if (this.#body.onPiece(ticket, piece)) this.#contentSent(now)
   }
 

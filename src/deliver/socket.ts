@@ -78,9 +78,9 @@ class NetSocket implements PeerSocket {
     this.#watch(this.#socket)
   }
 
-  write(bytes: Buffer): boolean {
+  write(bytes: Buffer, done?: () => void): boolean {
     if (this.#socket.destroyed) return true
-    this.#socket.write(bytes)
+    this.#socket.write(bytes, done)
     return this.#socket.writableLength < BODY_PIECE_BYTES
   }
 

@@ -30,8 +30,11 @@ export interface SocketEvents {
 }
 
 export interface PeerSocket {
-  /** The bytes must not change afterwards. False: more than the high-water mark is waiting; `drained` follows. */
-  write(bytes: Buffer): boolean
+  /**
+   * The bytes must not change until `done` is called, never without one. False: more than the high-water mark is waiting;
+   * `drained` follows.
+   */
+  write(bytes: Buffer, done?: () => void): boolean
   /** Begins a handshake behind what was written; `secured` or `closed` follows. Unread plain text is discarded. */
   startTls(target: TlsTarget): void
   /** Ends the connection behind what was written. */

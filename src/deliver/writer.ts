@@ -1,12 +1,13 @@
 // What a client says: commands and bodies, composed into one write a turn, and told to the trace. Deliver threads.
 
 import type { Output } from './output.ts'
+import type { Piece } from './piece.ts'
 import type { DeliverTrace, TraceDirection } from './ports.ts'
 
 /** The sending side of a connection. */
 export interface ByteSink {
-  /** Sends bytes that do not change any more. False: it has more waiting than it likes; `onDrain` follows. */
-  write(bytes: Buffer): boolean
+  /** Sends bytes that do not change until `done`. False: it has more waiting than it likes; `onDrain` follows. */
+  write(bytes: Buffer, done?: () => void): boolean
 }
 
 /** Observes one connection; absent when nobody watches. */
@@ -46,14 +47,14 @@ export class Writer {
     this.#trace?.line('out', shown)
   }
 
-  /** A range of a body. It must not change when it is DIRECT_BYTES or longer. */
-  bytes(buf: Buffer, start: number, end: number): void {
+  /** A range of a body, which lies in `piece` when that is given. A long one is sent as it lies and must not change. */
+  bytes(buf: Buffer, start: number, end: number, piece?: Piece): void {
     if (end - start < DIRECT_BYTES) {
       this.#out.bytes(buf, start, end)
       return
     }
     this.flush()
-    this.#send(buf.subarray(start, end))
+    this.#send(buf.subarray(start, end), piece?.hold().release)
   }
 
   /** Tells the trace of a body that follows. */
@@ -71,8 +72,8 @@ export class Writer {
     this.#room = true
   }
 
-  #send(bytes: Buffer): void {
-    if (!this.#sink.write(bytes)) this.#room = false
+  #send(bytes: Buffer, done?: () => void): void {
+    if (!this.#sink.write(bytes, done)) this.#room = false
   }
 }
 

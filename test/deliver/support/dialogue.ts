@@ -17,6 +17,7 @@ import { SmtpClient } from '../../../src/deliver/client.ts'
 import type { ClientHost, ClientOptions, SessionEnd, SessionInfo } from '../../../src/deliver/client.ts'
 import { deliverLimits } from '../../../src/deliver/limits.ts'
 import { Output } from '../../../src/deliver/output.ts'
+import { PiecePool } from '../../../src/deliver/piece.ts'
 import type { StoredMessage } from '../../../src/deliver/ports.ts'
 import type { LineTrace } from '../../../src/deliver/writer.ts'
 import { Prng } from '../../../src/lib/prng.ts'
@@ -99,6 +100,7 @@ export class Harness implements ClientHost {
   readonly client: SmtpClient
   readonly settlements: Settlement[] = []
   readonly trace: string[] = []
+  readonly pieces: PiecePool = new PiecePool()
   #written = Buffer.alloc(0)
   #reports: string[] = []
   #reads: { ticket: number; message: StoredMessage; offset: number }[] = []
@@ -135,9 +137,10 @@ export class Harness implements ClientHost {
 
   // ---- ClientHost ----
 
-  write(bytes: Buffer): boolean {
+  write(bytes: Buffer, done?: () => void): boolean {
     assert(!this.#ended, 'bytes after the end')
     this.#written = Buffer.concat([this.#written, bytes])
+    done?.()
     return !this.#full
   }
 
@@ -231,7 +234,10 @@ export class Harness implements ClientHost {
     const read = this.#reads.shift()
     assert(read, 'no piece was asked for')
     const piece = this.reader.piece(read.message, read.offset, bytes)
-    this.client.onPiece(read.ticket, Buffer.from(piece), this.now)
+    const lent = this.pieces.take()
+    lent.length = piece.length
+    lent.memory.set(piece)
+    this.client.onPiece(read.ticket, lent, this.now)
   }
 
   pieceError(cause: string): void {
