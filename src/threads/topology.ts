@@ -9,8 +9,8 @@ export interface ThreadRow {
   readonly count: 1 | 'net' | 'deliver' | '1 per net'
   readonly owns: string
   /**
-   * Young generation of the heap in MB instead of 48, where every message makes objects: they should die before they are
-   * moved, which costs up to 10 µs of CPU a message.
+   * Young generation of the heap in MB instead of 48, where every message makes objects. Memory of bodies counts towards it:
+   * with more, it reaches the 64 MB at which V8 collects the whole heap before the young ones are looked at.
    */
   readonly youngGenerationMb?: number
   /** Paths under src that the entry's static imports must not reach. */
@@ -28,7 +28,7 @@ export const TOPOLOGY: Readonly<Record<ThreadKind, ThreadRow>> = {
     entry: 'threads/net.thread.ts',
     count: 'net',
     owns: 'listeners, sessions of every mail protocol, the shards given to it',
-    youngGenerationMb: 96,
+    youngGenerationMb: 24,
     neverImports: ['deliver', 'admin', 'cli', 'queue/schedule.ts'],
   },
   scheduler: {
@@ -41,7 +41,7 @@ export const TOPOLOGY: Readonly<Record<ThreadKind, ThreadRow>> = {
     entry: 'threads/deliver.thread.ts',
     count: 'deliver',
     owns: 'outbound connections, attempts, routing, TLS policy of the peer',
-    youngGenerationMb: 96,
+    youngGenerationMb: 24,
     neverImports: ['session', 'store', 'admin', 'cli', 'spool/owner.ts', 'spool/committer.ts', 'queue/schedule.ts'],
   },
   password: {
