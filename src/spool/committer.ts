@@ -19,6 +19,8 @@ const GROUP_INLINE_BYTES_MAX = 8 * 1024 * 1024
 /** So many changes do not wait for more. */
 const CHANGES_ENOUGH = 64
 const SETTLE_DELAY_MS = 20
+/** How long noted event lines wait for company: a write of their own for each group costs more than the group's commit. */
+const FLUSH_DELAY_MS = 50
 const RETRY_MS_FIRST = 50
 const RETRY_MS_MAX = 5000
 /** Beyond this many waiting messages the disk does not keep up. */
@@ -45,6 +47,7 @@ export class Committer {
   #running = false
   #settleDue = false
   #settleTimer: Timer | undefined
+  #flushTimer: Timer | undefined
   /** A group is wanted that only asks whether the disk works. */
   #probe = false
   /** Paused after a failure until the timer fires. */
@@ -102,9 +105,9 @@ export class Committer {
     this.#kick()
   }
 
-  /** Event lines were noted outside a group: they are written with the next one, or now when nothing is going on. */
+  /** Event lines were noted: they are written with those of the next settlements, or in a moment. */
   eventsWaiting(): void {
-    if (!this.#running) void this.#flushEvents()
+    if (!this.#stopped) this.#flushTimer ??= this.#ports.options.clock.after(FLUSH_DELAY_MS, () => this.#flushTime())
   }
 
   /** Reserves ids: the first commit of an owner, which also shows that the shard can be written. */
@@ -134,6 +137,7 @@ export class Committer {
   stop(): void {
     this.#stopped = true
     this.#settleTimer?.cancel()
+    this.#flushTimer?.cancel()
   }
 
   #due(): boolean {
@@ -187,7 +191,6 @@ export class Committer {
   async #run(): Promise<void> {
     while (this.#due()) await this.#commit()
     this.#running = false
-    void this.#flushEvents()
     this.#rest()
   }
 
@@ -202,6 +205,7 @@ export class Committer {
     shard.slab.reset()
     if (outcome instanceof Batch) this.#succeeded(probe, group.finish(outcome))
     else await this.#failed(group, outcome)
+    this.eventsWaiting()
   }
 
   /** The batch when it is on disk, else why it is not. Anything that is not the disk's fault is a bug and ends the thread. */
@@ -212,9 +216,8 @@ export class Committer {
       if (batch.edits === 0) return batch
       await this.#ports.shard.reserve(batch, group.hasNewMail)
       await group.log()
-      const flushed = this.#flushEvents()
       // Lines that wait are memory: new ones do not come faster than the disk takes them.
-      if (this.#ports.shard.events.isBehind) await flushed
+      if (this.#ports.shard.events.isBehind) await this.#flushEvents()
       await this.#ports.shard.commit(batch)
       return batch
     } catch (error) {
@@ -323,6 +326,11 @@ export class Committer {
       this.#settleDue = this.#changes.length > 0
       this.#kick()
     })
+  }
+
+  #flushTime(): void {
+    this.#flushTimer = undefined
+    void this.#flushEvents()
   }
 
   async #flushEvents(): Promise<void> {
