@@ -2,8 +2,12 @@
 //
 // One stream is open, one read is under way.
 
+import type { Clock } from '../lib/clock.ts'
 import type { Piece, PiecePool } from './piece.ts'
 import type { BodyStream, MessageReader, StoredMessage } from './ports.ts'
+
+/** For how long after its acceptance a body is read as one that memory still holds. */
+const RECENT_MS = 30_000
 
 export interface PieceEvents {
   /** Whoever gets it releases it. */
@@ -23,22 +27,28 @@ export class PieceReader {
   readonly #reader: MessageReader
   readonly #pool: PiecePool
   readonly #events: PieceEvents
+  readonly #clock: Clock
   #open: OpenBody | undefined
 
-  constructor(reader: MessageReader, pool: PiecePool, events: PieceEvents) {
+  constructor(reader: MessageReader, pool: PiecePool, clock: Clock, events: PieceEvents) {
     this.#reader = reader
     this.#pool = pool
     this.#events = events
+    this.#clock = clock
   }
 
   /** Reads the piece at `offset`; the event with this ticket follows, unless `close` comes before. */
   read(ticket: number, message: StoredMessage, offset: number): void {
     if (this.#open?.message !== message) {
       this.close()
-      this.#open = { message, stream: this.#reader.openBody(message), busy: Promise.resolve(), closed: false }
+      this.#open = { message, stream: this.#reader.openBody(message, this.#isRecent(message)), busy: Promise.resolve(), closed: false }
     }
     const body = this.#open
     body.busy = this.#fetch(body, ticket, offset)
+  }
+
+  #isRecent({ envelope }: StoredMessage): boolean {
+    return this.#clock.now() - envelope.acceptedAt < RECENT_MS
   }
 
   close(): void {

@@ -100,7 +100,7 @@ export class Connection implements Line, ClientHost, SocketEvents {
     this.#source = source
     this.#trace = trace
     this.#startedAt = context.clock.now()
-    this.#pieces = new PieceReader(context.reader, context.pieces, {
+    this.#pieces = new PieceReader(context.reader, context.pieces, context.clock, {
       piece: (ticket, piece) => this.#client?.onPiece(ticket, piece, this.#now()),
       failed: (ticket, cause) => this.#client?.onPieceError(ticket, cause, this.#now()),
     })

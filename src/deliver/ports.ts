@@ -130,7 +130,7 @@ export interface MessageReader {
   refresh(): void
   /** undefined: there is no such message any more. */
   message(id: MessageId): StoredMessage | undefined
-  openBody(message: StoredMessage): Promise<BodyStream>
+  openBody(message: StoredMessage, recent?: boolean): Promise<BodyStream>
   group(id: MessageId, group: number): Group | undefined
 }
 

@@ -12,6 +12,8 @@ export interface SpoolFiles {
   size(file: FileHandle): Promise<number>
   /** Resolves with the number of bytes read, 0 at the end of the file. */
   read(file: FileHandle, buffer: Buffer, at: number, length: number, position: number): Promise<number>
+  /** The same at once, for what was written so lately that it is still in memory: a trip through the thread pool costs more. */
+  readNow(file: FileHandle, buffer: Buffer, at: number, length: number, position: number): number
   /** Writes all of `buffers` from `position` on. They must not change until then. After an error any part may be written. */
   write(file: FileHandle, buffers: readonly Buffer[], position: number): Promise<void>
   /** Contents and size are on disk afterwards. */

@@ -254,6 +254,10 @@ export class MemoryDisk implements SpoolDisk {
 
   async read(file: FileHandle, buffer: Buffer, at: number, length: number, position: number): Promise<number> {
     await this.pass()
+    return this.readNow(file, buffer, at, length, position)
+  }
+
+  readNow(file: FileHandle, buffer: Buffer, at: number, length: number, position: number): number {
     const node = this.#node(file)
     return node.data.copy(buffer, at, position, Math.max(position, Math.min(position + length, node.size)))
   }
@@ -365,6 +369,7 @@ export function withFaults(disk: SpoolDisk, fault: Fault): SpoolDisk {
     close: (file) => disk.close(file),
     size: (file) => disk.size(file),
     read: (file, buffer, at, length, position) => disk.read(file, buffer, at, length, position),
+    readNow: (file, buffer, at, length, position) => disk.readNow(file, buffer, at, length, position),
     write: async (file, buffers, position) => {
       check('write', pathOf(file))
       await disk.write(file, buffers, position)

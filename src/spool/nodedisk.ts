@@ -79,6 +79,7 @@ const files: SpoolFiles = {
   close: (file) => close(file),
   size: async (file) => (await fstat(file)).size,
   read,
+  readNow: (file, buffer, at, length, position) => fs.readSync(file, buffer, at, length, position),
   write,
   datasync: (file) => fdatasync(file),
   truncate: (file, bytes) => ftruncate(file, bytes),

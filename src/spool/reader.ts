@@ -109,13 +109,15 @@ class ExtentStream implements BodyStream {
   readonly #disk: SpoolDisk
   readonly #extents: readonly Extent[]
   readonly #files: readonly FileHandle[]
+  readonly #recent: boolean
   readonly #release: () => void
 
-  constructor(disk: SpoolDisk, extents: readonly Extent[], files: readonly FileHandle[], release: () => void) {
+  constructor(disk: SpoolDisk, extents: readonly Extent[], files: readonly FileHandle[], recent: boolean, release: () => void) {
     this.bytes = extents.reduce((sum, extent) => sum + extent.length, 0)
     this.#disk = disk
     this.#extents = extents
     this.#files = files
+    this.#recent = recent
     this.#release = release
   }
 
@@ -125,7 +127,7 @@ class ExtentStream implements BodyStream {
       const extent = this.#extents[i] as Extent
       if (start < extent.length) {
         const want = Math.min(length, extent.length - start)
-        const n = await this.#disk.read(this.#files[i] as FileHandle, buffer, at, want, extent.offset + start)
+        const n = await this.#read(this.#files[i] as FileHandle, buffer, at, want, extent.offset + start)
         // A short body must end the transfer, never a message cut off in silence.
         if (n === 0 && want > 0) throw Object.assign(new Error(`body segment ${extent.segment} is too short`), { code: 'EIO' })
         return n
@@ -137,6 +139,11 @@ class ExtentStream implements BodyStream {
 
   close(): void {
     this.#release()
+  }
+
+  #read(file: FileHandle, buffer: Buffer, at: number, length: number, position: number): number | Promise<number> {
+    if (this.#recent) return this.#disk.readNow(file, buffer, at, length, position)
+    return this.#disk.read(file, buffer, at, length, position)
   }
 }
 
@@ -186,16 +193,19 @@ export class SpoolReader {
     return { envelope: record.envelope, inline: record.body.kind === 'inline' ? record.body.bytes : undefined }
   }
 
-  /** Body of a message that is not inline. Rejects with MessageGoneError when it was removed. */
-  async openBody(message: StoredMessage): Promise<BodyStream> {
+  /**
+   * Body of a message that is not inline; a `recent` one is expected to be in the system's memory still. Rejects with
+   * MessageGoneError when it was removed.
+   */
+  async openBody(message: StoredMessage, recent: boolean = false): Promise<BodyStream> {
     const { id } = message.envelope
     try {
-      return await this.#openBody(id)
+      return await this.#openBody(id, recent)
     } catch (error) {
       if (errorCode(error) !== 'ENOENT') throw error
     }
     this.refresh()
-    return this.#openBody(id)
+    return this.#openBody(id, recent)
   }
 
   group(id: MessageId, group: number): Group | undefined {
@@ -243,7 +253,7 @@ export class SpoolReader {
     return value && decodeMessage(id, value)
   }
 
-  async #openBody(id: MessageId): Promise<BodyStream> {
+  async #openBody(id: MessageId, recent: boolean): Promise<BodyStream> {
     const record = this.#record(id)
     if (!record) throw new MessageGoneError(`message ${id} is gone`)
     assert(record.body.kind === 'extents', 'openBody of an inline message')
@@ -263,6 +273,6 @@ export class SpoolReader {
       release()
       throw error
     }
-    return new ExtentStream(this.#disk, extents, files, release)
+    return new ExtentStream(this.#disk, extents, files, recent, release)
   }
 }

@@ -26,6 +26,7 @@ import type {
   SpoolOptions,
 } from '../../src/spool/ports.ts'
 import { SpoolReader } from '../../src/spool/reader.ts'
+import type { BodyStream } from '../../src/spool/reader.ts'
 import { Outcome } from '../../src/spool/types.ts'
 import type { Envelope, MessageId, QueueRow, RecipientResult, Settled, Settlement } from '../../src/spool/types.ts'
 
@@ -258,7 +259,12 @@ export class Bench {
 }
 
 async function readAll(reader: SpoolReader, message: NonNullable<ReturnType<SpoolReader['message']>>): Promise<Buffer> {
-  const stream = await reader.openBody(message)
+  const body = await readStream(await reader.openBody(message))
+  assert.deepEqual(await readStream(await reader.openBody(message, true)), body)
+  return body
+}
+
+async function readStream(stream: BodyStream): Promise<Buffer> {
   const body = Buffer.alloc(stream.bytes)
   let at = 0
   while (at < body.length) {
