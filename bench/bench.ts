@@ -6,6 +6,7 @@ import { parseOptions, USAGE, type BenchOptions } from './macro/options.ts'
 import { saveJson, say } from './macro/report.ts'
 import { accept } from './suites/accept.ts'
 import { fanout } from './suites/fanout.ts'
+import { logins } from './suites/logins.ts'
 import { queue } from './suites/queue.ts'
 import { relay } from './suites/relay.ts'
 import { restart } from './suites/restart.ts'
@@ -13,7 +14,7 @@ import { spool } from './suites/spool.ts'
 
 type Suite = (options: BenchOptions, folder: string) => Promise<unknown>
 
-const SUITES: Readonly<Record<string, Suite>> = { accept, relay, spool, queue, restart, fanout }
+const SUITES: Readonly<Record<string, Suite>> = { accept, relay, spool, queue, restart, fanout, logins }
 
 const EXIT_USAGE = 2
 

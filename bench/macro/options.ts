@@ -30,6 +30,7 @@ Suites
   queue      memory with many messages queued for a dead site
   restart    a restart with them: ready, first delivery, all scheduled
   fanout     one message to 10,000 recipients over 2,000 sites, against single ones
+  logins     acceptance while a thousand connections guess passwords
 
 Options
   --peers postfix,haraka   run them too, paired, in the same run

@@ -42,6 +42,8 @@ export interface AuthAttempt {
 
 /** RFC 4954 §4 finds 12,288 octets enough for every mechanism in use. */
 const RESPONSE_BYTES_MAX = 12_288
+/** How long one waits to hear that its attempt was not looked at. */
+const UNSEEN_MS = 1000
 const STAR = 0x2a
 const EQUALS = 0x3d
 
@@ -64,7 +66,9 @@ export class SaslExchange implements AuthExchange {
   #answer: ((step: AuthStep) => void) | undefined
   #account = ''
   #admitted = false
+  /** Its place in the waiting room. */
   #timer: Timer | undefined
+  #telling: Timer | undefined
 
   constructor(services: ExchangeServices, name: string, mechanism: Mechanism, context: AuthContext, network: string) {
     this.#services = services
@@ -92,6 +96,7 @@ export class SaslExchange implements AuthExchange {
     this.#answer = undefined
     if (this.#state.kind !== 'asking') this.#state = { kind: 'over' }
     if (this.#timer) this.#leaveWaitingRoom(this.#timer)
+    this.#telling?.cancel()
   }
 
   #step(step: MechanismStep): void {
@@ -129,7 +134,10 @@ export class SaslExchange implements AuthExchange {
   #fail(reply: AuthFailure, cause: FailureCause): void {
     if (reply === 'credentials') this.#services.throttle.failed(this.#network, this.#account, this.#services.clock.now())
     this.#end(cause)
-    this.#say({ kind: 'failure', reply })
+    const tell = (): void => this.#say({ kind: 'failure', reply })
+    // Refusing unseen is cheap, and a flood of guesses would take that as an invitation.
+    if (cause === 'locked' || cause === 'busy') this.#telling = this.#services.clock.after(UNSEEN_MS, tell)
+    else tell()
   }
 
   #end(outcome: AuthAttempt['outcome']): void {

@@ -77,7 +77,8 @@ const FAILURES: Readonly<Record<AuthFailure, Answer>> = {
 function fail(c: Conversation, failure: AuthFailure): void {
   c.mode = 'command'
   c.refuse(FAILURES[failure], 'auth')
-  if (failure === 'credentials' && ++c.authFailures >= c.config.limits.authFailuresPerConnectionMax) c.end('auth-failures')
+  const isGuess = failure === 'credentials' || failure === 'temporary'
+  if (isGuess && ++c.authFailures >= c.config.limits.authFailuresPerConnectionMax) c.end('auth-failures')
 }
 
 /** RFC 4954 §4: a line longer than the buffer fails the command. */

@@ -168,6 +168,15 @@ export function say(exchange: AuthExchange, response: Buffer | undefined): SeenS
   return steps[0] as SeenStep
 }
 
+/** One response to an exchange that is refused unseen: that takes a second. */
+export function sayUnseen(exchange: AuthExchange, response: Buffer | undefined, clock: ManualClock): SeenStep {
+  const steps = hear(exchange, response)
+  clock.advance(999)
+  if (steps.length !== 0) throw new Error('refused at once')
+  clock.advance(1)
+  return steps[0] as SeenStep
+}
+
 /** One response; the array fills when the answer comes. */
 export function hear(exchange: AuthExchange, response: Buffer | undefined): SeenStep[] {
   const steps: SeenStep[] = []
