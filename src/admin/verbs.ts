@@ -53,6 +53,25 @@ function idOf(args: Readonly<Record<string, unknown>>): number {
   return id
 }
 
+/** What is counted in a line of `queue summary`. */
+interface SiteCounts {
+  readonly site: string
+  scheduled: number
+  ready: number
+  held: number
+}
+
+const NO_SITE = { domains: 0, routing: 0, inFlight: 0, connections: 0, backoffUntil: 0, lastReply: '' }
+
+function addStored(sites: Map<string, SiteCounts>, group: Group, overlay: Partial<Overlay>, now: number): void {
+  if (overlay.state) return
+  const site = overlay.site ?? group.domain
+  let counts = sites.get(site)
+  if (!counts) sites.set(site, (counts = { ...NO_SITE, site, scheduled: 0, ready: 0, held: 0 }))
+  const { state } = storedOverlay(group, now)
+  if (state !== 'active') counts[state]++
+}
+
 interface Listed {
   readonly group: Group
   readonly lines: readonly QueueLine[]
@@ -96,18 +115,20 @@ class QueueVerbs {
     for (const [index, group] of groups.entries()) {
       const envelope = envelopes[index]
       if (!envelope) continue
-      const lines = linesOf(group, envelope, overlays[index] ?? storedOverlay(group, now)).filter((line) => matchesLine(filter, line))
+      const overlay = { ...storedOverlay(group, now), ...overlays[index] }
+      const lines = linesOf(group, envelope, overlay).filter((line) => matchesLine(filter, line))
       if (lines.length > 0) listed.push({ group, lines })
     }
     return listed
   }
 
-  async #overlays(groups: readonly Group[]): Promise<(Overlay | undefined)[]> {
-    let overlays: (Overlay | undefined)[] = []
+  /** What the scheduler knows: the site alone of a group that is not in its memory. */
+  async #overlays(groups: readonly Group[]): Promise<Partial<Overlay>[]> {
+    let overlays: Partial<Overlay>[] = []
     if (groups.length === 0) return overlays
-    const refs = groups.map(({ id, group }) => ({ id, group }))
+    const refs = groups.map(({ id, group, domain }) => ({ id, group, domain }))
     await this.#context.asker.ask('scheduler', 'overlay', refs, (row) => {
-      overlays = row as (Overlay | undefined)[]
+      overlays = row as Partial<Overlay>[]
     })
     return overlays
   }
@@ -122,8 +143,27 @@ class QueueVerbs {
   }
 
   summary: Verb = async (_args, caller) => {
-    await this.#context.asker.ask('scheduler', 'summary', {}, (row) => caller.row(row))
+    const sites = new Map<string, SiteCounts>()
+    await this.#context.asker.ask('scheduler', 'summary', {}, (row) => sites.set((row as SiteCounts).site, row as SiteCounts))
+    let isPaging = false
+    await this.#context.asker.ask('scheduler', 'paging', {}, (row) => (isPaging = row as boolean))
+    if (isPaging) await this.#addStored(sites)
+    for (const site of sites.values()) caller.row(site)
     return 0
+  }
+
+  /** Adds the groups that are in the spool only, above limits.residentEntriesMax. */
+  async #addStored(sites: Map<string, SiteCounts>): Promise<void> {
+    const reader = await this.reader()
+    const now = systemClock.now()
+    let batch: Group[] = []
+    const add = async (): Promise<void> => {
+      const overlays = await this.#overlays(batch)
+      for (const [index, group] of batch.entries()) addStored(sites, group, overlays[index] ?? {}, now)
+      batch = []
+    }
+    for (const group of reader.groups()) if (batch.push(group) === OVERLAY_BATCH) await add()
+    await add()
   }
 
   show: Verb = async (args, caller) => {
@@ -183,12 +223,19 @@ class QueueVerbs {
     for (const group of groups) {
       await this.#context.asker.ask('scheduler', 'explain', { id, group: group.group }, (row) => {
         const recipients = group.pending.map(({ address }) => address)
-        const { lastReply } = row as { lastReply?: string }
-        caller.row({ id: idToText(id), recipients, ...(row as object), lastReply: group.lastReply || lastReply || '', history })
+        const { state, lastReply } = row as { state: string; lastReply?: string }
+        const known = state === 'unknown' ? storedExplanation(group) : {}
+        caller.row({ id: idToText(id), recipients, ...(row as object), ...known, lastReply: group.lastReply || lastReply || '', history })
       })
     }
     return 0
   }
+}
+
+/** Of a group that the scheduler does not have in memory. */
+function storedExplanation(group: Group): object {
+  const { site, state, nextAttempt } = storedOverlay(group, systemClock.now())
+  return { domain: group.domain, site, state, nextAttempt: new Date(nextAttempt).toISOString() }
 }
 
 /** Streams rows of several threads until the caller goes away. */

@@ -78,7 +78,7 @@ export interface Limits {
 
   // Queue and delivery.
 
-  /** Queue entries, which are all held in memory at 48 bytes each; beyond it new messages get 452 4.3.1. */
+  /** Queue entries held in memory, at 48 bytes each; of a longer queue the heads are, the rest waits in the spool. */
   readonly residentEntriesMax: number
   /** A grant not used within this returns. */
   readonly grantSlotMs: number

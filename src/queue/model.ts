@@ -239,3 +239,36 @@ export class Connection<R> implements Timed {
     this.path = path
   }
 }
+
+/** Least pause between two scans of the spool. */
+export const SCAN_PAUSE_MS = 1_000
+
+/** What of the queue has no row here; see backlog.ts. */
+export class Backlog implements Timed {
+  readonly kind = 'backlog' as const
+  wakeAt: number = Infinity
+  agendaPlace = -1
+  /** Groups are in the spool that have no row here. */
+  absent = false
+  scanning = false
+  /** Table size at which it is trimmed next. */
+  trimAt: number
+  /** Rows that each queue may have, while a scan runs. */
+  level = 0
+  /** Rows of each queue, while a scan runs. */
+  counts: Map<number, number> = new Map()
+  /** Something was left out since the last scan began. */
+  missed = false
+  /** When the first of what was left out has its time, ms since 1970. */
+  nextAt: number = Infinity
+  /** Queues with due rows left out: so many of their rows must go before the rest is fetched. */
+  readonly short: Map<number, number> = new Map()
+  wanted = false
+  beganAt = 0
+  endedAt = 0
+  pauseMs: number = SCAN_PAUSE_MS
+
+  constructor(limit: number) {
+    this.trimAt = limit
+  }
+}

@@ -218,7 +218,7 @@ function blockedRow<R>(q: QueueState<R>, row: number): BlockedRow {
 }
 
 /** The earliest tick at which something happens to a row that is not in flight. */
-function wakeTick<R>(q: QueueState<R>, row: number): number {
+export function wakeTick<R>(q: QueueState<R>, row: number): number {
   const { rows } = q
   const warnAt = rows.warnAt[row] as number
   const end = Math.min(rows.expires[row] as number, warnAt === 0 ? TICK_MAX : warnAt)

@@ -135,6 +135,8 @@ export interface SchedulerHost<Route = unknown> {
   /** Their domain has no route: the owner bounces them with this reply and answers by `settled`. */
   bounce(rows: readonly RowRef[], reply: Reply): void
   backedOff(record: BackoffRecord): void
+  /** Have every owner tell all of its groups again, by `page`; `scanned` follows. */
+  scan(): void
 }
 
 /** A source: a local address or proxy with its EHLO name, known to the deliver thread by name. */
@@ -173,6 +175,8 @@ export interface SchedulerSettings {
   readonly settleGraceMs: number
   /** Items returned with `error` wait this long. */
   readonly errorDelayMs: number
+  /** Rows in memory. What is beyond stays in the spool and is read again when there is room; see backlog.ts. */
+  readonly residentEntries: number
   /** Rows that one `tick` handles before it returns. */
   readonly rowsPerTick: number
   readonly pools: readonly SourcePool[]

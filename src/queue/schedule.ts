@@ -14,6 +14,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Random } from '../lib/prng.ts'
 import { shardOf } from '../spool/ids.ts'
 import type { MessageId, QueueRow, Settled } from '../spool/types.ts'
+import { beginScan, endScan, isLeftOut, makeRoom, rowWent } from './backlog.ts'
 import { connectionIsDown, connectionIsUp, drop, onConnectionTime, release, wakeSite } from './connect.ts'
 import { explainMessage, pageOfRows, summarise, viewOf } from './explain.ts'
 import { driveSite, disinherit, giveBack, postpone, pulled, settledBy } from './grant.ts'
@@ -56,9 +57,14 @@ export class Scheduler<Route = unknown> {
     this.#q = new QueueState(host, clock, random, complete)
   }
 
-  /** Rows in memory; the owner may refuse above limits.residentEntries. */
+  /** Rows in memory: all there are, unless `isPaging`. */
   get residentCount(): number {
     return this.#q.rows.count
+  }
+
+  /** Whether groups are in the spool that have no row here. */
+  get isPaging(): boolean {
+    return this.#q.backlog.absent
   }
 
   /**
@@ -69,6 +75,23 @@ export class Scheduler<Route = unknown> {
   announce(rows: readonly QueueRow[]): void {
     this.#enter()
     for (const facts of rows) this.#announceRow(facts)
+    this.#leave()
+  }
+
+  /**
+   * Groups that a scan found, as they are on disk now: when an owner or the scheduler starts, and after the host was
+   * asked to `scan`. Rows that are here keep their place; what has no room is left to the next scan.
+   */
+  page(rows: readonly QueueRow[]): void {
+    this.#enter()
+    for (const facts of rows) this.#pageRow(facts)
+    this.#leave()
+  }
+
+  /** The scan that the host was asked for is over; not `complete` when an owner died on the way. */
+  scanned(complete: boolean): void {
+    this.#enter()
+    endScan(this.#q, complete)
     this.#leave()
   }
 
@@ -201,6 +224,9 @@ export class Scheduler<Route = unknown> {
         case 'janitor':
           cleanUp(q)
           break
+        case 'backlog':
+          beginScan(q)
+          break
         default:
           unreachable(alarm)
       }
@@ -263,6 +289,11 @@ export class Scheduler<Route = unknown> {
     })
   }
 
+  /** Where mail for this domain goes, '' while that is not known. */
+  siteOf(domain: string): string {
+    return this.#q.domains.find(domain)?.site?.key ?? ''
+  }
+
   /** For each group of the message that is here: why it does not move now. */
   explain(id: MessageId): GroupExplanation[] {
     this.#q.now = this.#clock.now()
@@ -285,8 +316,17 @@ export class Scheduler<Route = unknown> {
     place(q, row, facts)
   }
 
+  #pageRow(facts: QueueRow): void {
+    const q = this.#q
+    const row = q.rows.find(facts.id, facts.group)
+    if (row !== NONE) {
+      if (isInFlight(q, row)) q.announced.set(row, facts)
+    } else if (q.inherited.has(facts.id) || !isLeftOut(q, facts)) this.#insert(facts)
+  }
+
   #insert(facts: QueueRow): void {
     const q = this.#q
+    if (q.rows.count >= q.backlog.trimAt) makeRoom(q)
     const row = addRow(q, facts)
     const held = q.inherited.size === 0 ? undefined : q.inherited.get(facts.id)?.find(({ group }) => group === facts.group)
     if (!held) {
@@ -306,6 +346,7 @@ export class Scheduler<Route = unknown> {
       return
     }
     settledBy(q, row)
+    rowWent(q, row)
     forget(q, row)
   }
 
@@ -314,10 +355,11 @@ export class Scheduler<Route = unknown> {
     const row = q.rows.find(facts.id, facts.group)
     if (row === NONE) {
       disinherit(q, facts.id, facts.group)
-      place(q, addRow(q, facts), facts)
+      this.#insert(facts)
       return
     }
     settledBy(q, row)
+    rowWent(q, row)
     detach(q, row)
     place(q, row, facts)
   }

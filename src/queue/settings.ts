@@ -19,6 +19,7 @@ export const DEFAULT_SETTINGS: SchedulerSettings = {
   routeQuestions: 5_000,
   settleGraceMs: 1_000,
   errorDelayMs: 60_000,
+  residentEntries: 3_000_000,
   rowsPerTick: 10_000,
   pools: [{ name: 'default', sources: [{ name: 'default', weight: 1 }] }],
   poolOf: () => 'default',
@@ -27,11 +28,12 @@ export const DEFAULT_SETTINGS: SchedulerSettings = {
 
 /** What the configuration says of it. */
 export function schedulerSettings(config: Pick<Config, 'limits' | 'threads' | 'retry'>): Partial<SchedulerSettings> {
-  const { grantSlotMs, outboundConnectionsMax } = config.limits
+  const { grantSlotMs, outboundConnectionsMax, residentEntriesMax } = config.limits
   const { backoff } = DEFAULT_SETTINGS
   const { firstMs, maxMs } = config.retry
   return {
     grantSlotMs,
+    residentEntries: residentEntriesMax,
     connectionsTotal: outboundConnectionsMax * config.threads.deliver,
     // A site that was not reached is never tried later than a message that was refused.
     backoff: { firstMs: Math.min(backoff.firstMs, firstMs), maxMs: Math.min(backoff.maxMs, maxMs) },
@@ -44,6 +46,7 @@ export function checkSettings(settings: SchedulerSettings): void {
   assert(transactionalShare >= 0.5 && transactionalShare <= 0.99, 'transactionalShare is 0.5 to 0.99')
   assert(settings.rowsPerConnection >= 1, 'rowsPerConnection is at least 1')
   assert(settings.connectionsTotal >= 1 && settings.routeQuestions >= 1 && settings.rowsPerTick >= 1, 'bounds are at least 1')
+  assert(settings.residentEntries >= 16, 'residentEntries is at least 16')
   assert(settings.backoff.firstMs > 0 && settings.backoff.maxMs >= settings.backoff.firstMs, 'backoff grows')
   assert(pools.length > 0 && pools.every((pool) => pool.sources.length > 0), 'each pool has a source')
   assert(
@@ -58,6 +61,7 @@ export function reconfigure<R>(q: QueueState<R>, settings: SchedulerSettings): v
   const moving = rowsChangingPool(q, settings)
   for (const row of moving) detach(q, row)
   q.settings = settings
+  q.backlog.trimAt = settings.residentEntries
   for (const tenant of q.tenants.values()) tenant.configure(settings)
   for (const site of q.sites.values()) {
     // A pool that is gone has no rows left here.

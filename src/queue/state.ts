@@ -7,7 +7,7 @@ import type { Random } from '../lib/prng.ts'
 import type { MessageId, QueueRow } from '../spool/types.ts'
 import { Agenda, type Timed } from './agenda.ts'
 import { Interned } from './interned.ts'
-import { Connection, Domain, type SiteState, Tenant } from './model.ts'
+import { Backlog, Connection, Domain, type SiteState, Tenant } from './model.ts'
 import type { BlockedRow, Reply, RowRef, SchedulerHost, SchedulerSettings } from './ports.ts'
 import { RowTable } from './rows.ts'
 import { Ticks, Timeline } from './timeline.ts'
@@ -37,7 +37,7 @@ export interface Janitor extends Timed {
   readonly kind: 'janitor'
 }
 
-export type Alarm<R> = SiteState<R> | Domain<R> | Connection<R> | Janitor
+export type Alarm<R> = SiteState<R> | Domain<R> | Connection<R> | Janitor | Backlog
 
 /** A held grant of a group that was not announced yet. */
 export interface InheritedGroup {
@@ -63,6 +63,8 @@ export class QueueState<R> {
   readonly timeline: Timeline = new Timeline()
   readonly ticks: Ticks
   readonly agenda: Agenda<Alarm<R>> = new Agenda<Alarm<R>>()
+  /** What the owners have beyond these rows. */
+  readonly backlog: Backlog
   readonly janitor: Janitor = { kind: 'janitor', wakeAt: Infinity, agendaPlace: -1 }
 
   readonly domains: Interned<Domain<R>> = new Interned<Domain<R>>((name, number) => new Domain(name, number))
@@ -97,6 +99,7 @@ export class QueueState<R> {
     this.host = host
     this.random = random
     this.settings = settings
+    this.backlog = new Backlog(settings.residentEntries)
     this.now = clock.now()
     this.ticks = new Ticks(this.now)
     this.tenants = new Interned<Tenant>((name, number) => new Tenant(name, number, this.settings.tenant(name)))

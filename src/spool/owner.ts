@@ -55,6 +55,9 @@ const SWEEP_AFTER_MS = 60_000
 /** Takes a batch of rows; false ends the scan. */
 type Announce = (rows: QueueRow[]) => boolean | Promise<boolean>
 
+/** Waits until one more batch can be taken; false when none is wanted any more. */
+type Ready = () => boolean | Promise<boolean>
+
 /** A shard with what belongs to it. */
 interface Owned {
   readonly shard: Shard
@@ -171,9 +174,10 @@ export class SpoolOwner {
    * when it cannot keep up.
    * Groups made later come by `host.announce` alone. A row may be read that is in flight or that `host.settled` speaks
    * of meanwhile: the caller knows. The newest come first, since behind a million that wait for a dead site they are
-   * those that can move; then all others from the oldest. Resolves with the number of rows.
+   * those that can move; then all others from the oldest. `ready` is waited for before each batch is read, so that
+   * nothing is told later than what `host.settled` says of it; false stops. Resolves with the number of rows.
    */
-  async rescan(announce: Announce): Promise<number> {
+  async rescan(announce: Announce, ready: Ready = always): Promise<number> {
     const fresh = new Set<MessageId>()
     this.#fresh.add(fresh)
     let count = 0
@@ -185,11 +189,12 @@ export class SpoolOwner {
       const older: [Shard, Rest][] = []
       for (const { shard, committer } of this.#owned) {
         await committer.idle()
+        if (!(await ready())) return count
         const { rows, rest } = rowsIn(shard, GROUPS, fresh, true)
         if (!(await tell(rows.reverse()))) return count
         older.push([shard, rest])
       }
-      for (const [shard, rest] of older) if (!(await this.#rescanShard(shard, rest, fresh, tell))) break
+      for (const [shard, rest] of older) if (!(await this.#rescanShard(shard, rest, fresh, tell, ready))) break
       return count
     } finally {
       this.#fresh.delete(fresh)
@@ -321,9 +326,10 @@ export class SpoolOwner {
   }
 
   /** False when `tell` stopped it. */
-  async #rescanShard(shard: Shard, from: Rest, fresh: ReadonlySet<MessageId>, tell: Announce): Promise<boolean> {
+  async #rescanShard(shard: Shard, from: Rest, fresh: ReadonlySet<MessageId>, tell: Announce, ready: Ready): Promise<boolean> {
     for (let left = from; left && !this.#closing;) {
       await nextTurn(this.#disk)
+      if (!(await ready())) return false
       const { rows, rest } = rowsIn(shard, left, fresh, false)
       if (!(await tell(rows))) return false
       left = rest
@@ -386,6 +392,10 @@ export class SpoolOwner {
       }
     }
   }
+}
+
+function always(): boolean {
+  return true
 }
 
 function ignore(): void {

@@ -188,16 +188,18 @@ export interface BoundListener {
 /** net (owner) -> scheduler. */
 export type OwnerToScheduler =
   | { readonly kind: 'spool.announce'; readonly rows: Packed }
-  /** A batch of the scan of all groups; answered by `schedule.more`. */
+  /** A batch of a scan of all groups; answered by `schedule.more`. */
   | { readonly kind: 'spool.scan'; readonly rows: Packed }
   | { readonly kind: 'spool.settled'; readonly items: Packed }
-  /** All groups of the owner's shards have been announced since it came up. */
-  | { readonly kind: 'spool.scanned'; readonly shards: readonly number[] }
+  /** All groups of the owner's shards have been told: after `schedule.scan` with its number, after a start with 0. */
+  | { readonly kind: 'spool.scanned'; readonly scan: number; readonly shards: readonly number[] }
 
 /** scheduler -> net (owner). */
 export type SchedulerToOwner =
   /** A batch of the scan was taken in. */
   | { readonly kind: 'schedule.more' }
+  /** Tell all groups again: some have no entry here, and now there is room. */
+  | { readonly kind: 'schedule.scan'; readonly scan: number }
   | { readonly kind: 'schedule.expire'; readonly rows: readonly BlockedRow[] }
   | { readonly kind: 'schedule.warn'; readonly rows: readonly BlockedRow[] }
   /** Their domain has no route: bounce them with this reply. */

@@ -12,6 +12,7 @@ import { ServerTls } from '../net/tls.ts'
 import { makeAuthenticator } from '../session/auth/authenticator.ts'
 import { SpoolOwner } from '../spool/owner.ts'
 import type { AdminAction, RowRef, SpoolEvent, SpoolHost, SpoolOptions } from '../spool/ports.ts'
+import type { QueueRow } from '../spool/types.ts'
 import { Channel } from './channel.ts'
 import { dsnComposer } from './dsn.ts'
 import type { BoundListener, DeliverToOwner, OwnerToDeliver, OwnerToScheduler, SchedulerToOwner } from './messages.ts'
@@ -62,7 +63,7 @@ const owner = await SpoolOwner.open(config.dataDir, shards, spoolOptions(config)
 const passwords = makePasswordPool({ report: (problem) => log.error({ problem }, 'passwords cannot be checked') })
 const authenticator = await makeAuthenticator(config, { clock: systemClock, passwords, log, memory: data.auth })
 const tls = config.listeners.some((listener) => listener.tls !== 'off') ? await ServerTls.load(config, data.ticketKeys) : undefined
-const traces = new Traces(systemClock)
+const traces = new Traces(systemClock, 'client')
 const connections = new Set<Connection>()
 const smtp = new SmtpService({ config: () => config, owner, authenticator, tls, traces, metrics, log, clock: systemClock, connections })
 
@@ -110,6 +111,9 @@ function fromScheduler(message: SchedulerToOwner): void {
     case 'schedule.more':
       scanned()
       break
+    case 'schedule.scan':
+      scan(message.scan)
+      break
     case 'schedule.expire':
       owner.expire(message.rows)
       break
@@ -132,15 +136,29 @@ function scanned(): void {
   goOn?.()
 }
 
-async function announceAll(epoch: number): Promise<void> {
-  await owner.rescan(async (rows) => {
-    while (scanning >= SCAN_WINDOW && epoch === schedulerEpoch) await new Promise<void>((resolve) => (goOn = resolve))
+/** Room for one more batch, or a scheduler that is not the one any more. */
+async function hasRoom(epoch: number): Promise<boolean> {
+  while (scanning >= SCAN_WINDOW && epoch === schedulerEpoch) await new Promise<void>((resolve) => (goOn = resolve))
+  return epoch === schedulerEpoch
+}
+
+async function announceAll(epoch: number, scan: number): Promise<void> {
+  const announce = (rows: readonly QueueRow[]): boolean => {
     if (epoch !== schedulerEpoch) return false
     scanning++
     scheduler?.send({ kind: 'spool.scan', rows: packRows(rows) })
     return true
-  })
-  if (epoch === schedulerEpoch) scheduler?.send({ kind: 'spool.scanned', shards })
+  }
+  await owner.rescan(announce, () => hasRoom(epoch))
+  if (epoch === schedulerEpoch) scheduler?.send({ kind: 'spool.scanned', scan, shards })
+}
+
+/** Scans follow one another: they share the window. */
+let scans: Promise<void> = Promise.resolve()
+
+function scan(number: number): void {
+  const epoch = schedulerEpoch
+  scans = scans.then(() => announceAll(epoch, number))
 }
 
 function peer(name: string, port: MessagePort): void {
@@ -149,7 +167,7 @@ function peer(name: string, port: MessagePort): void {
     scanning = 0
     goOn?.()
     scheduler = new Channel<OwnerToScheduler, SchedulerToOwner>(port, fromScheduler)
-    void announceAll(schedulerEpoch)
+    scan(0)
     return
   }
   const channel: Channel<OwnerToDeliver, DeliverToOwner> = new Channel<OwnerToDeliver, DeliverToOwner>(port, (message) => {

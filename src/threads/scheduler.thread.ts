@@ -7,7 +7,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Destination } from '../deliver/ports.ts'
 import { systemClock, type Timer } from '../lib/clock.ts'
 import { systemRandom } from '../lib/prng.ts'
-import type { BlockedRow, Reply, RowRef, SchedulerHost } from '../queue/ports.ts'
+import type { Binding, BlockedRow, Reply, RowRef, SchedulerHost } from '../queue/ports.ts'
 import { Scheduler } from '../queue/schedule.ts'
 import { schedulerSettings } from '../queue/settings.ts'
 import { shardOf } from '../spool/ids.ts'
@@ -69,6 +69,28 @@ const host: SchedulerHost<Destination> = {
   bounce: (rows: readonly RowRef[], reply: Reply) =>
     byOwner(rows, (owner, list) => owner.send({ kind: 'schedule.bounce', rows: list, reply })),
   backedOff: (record) => thread.log.warn({ ...record, until: new Date(record.until).toISOString() }, 'site backed off'),
+  scan: startScan,
+}
+
+/** The scan under way, and the owners that have not told all of theirs. */
+let scan = 0
+const scanning = new Set<string>()
+let isScanComplete = true
+
+function startScan(): void {
+  scan++
+  isScanComplete = true
+  for (const [name, owner] of owners) {
+    scanning.add(name)
+    owner.send({ kind: 'schedule.scan', scan })
+  }
+}
+
+/** An owner that was replaced does not finish: what it would have told comes from its successor, which starts with a scan. */
+function endScanOf(name: string, isComplete: boolean): void {
+  if (!scanning.delete(name)) return
+  isScanComplete &&= isComplete
+  if (scanning.size === 0) scheduler.scanned(isScanComplete)
 }
 
 const scheduler = new Scheduler<Destination>(host, systemClock, systemRandom(), schedulerSettings(thread.data.config))
@@ -89,7 +111,7 @@ function arm(): void {
   })
 }
 
-function fromOwner(owner: Channel<SchedulerToOwner, OwnerToScheduler>, message: OwnerToScheduler): void {
+function fromOwner(name: string, owner: Channel<SchedulerToOwner, OwnerToScheduler>, message: OwnerToScheduler): void {
   switch (message.kind) {
     case 'spool.announce': {
       const rows = unpackRows(message.rows)
@@ -100,7 +122,7 @@ function fromOwner(owner: Channel<SchedulerToOwner, OwnerToScheduler>, message: 
     case 'spool.scan': {
       const rows = unpackRows(message.rows)
       const take = (): void => {
-        scheduler.announce(rows)
+        scheduler.page(rows)
         owner.send({ kind: 'schedule.more' })
       }
       if (early) early.push(take)
@@ -114,7 +136,8 @@ function fromOwner(owner: Channel<SchedulerToOwner, OwnerToScheduler>, message: 
       break
     }
     case 'spool.scanned':
-      thread.log.info({ shards: message.shards, resident: scheduler.residentCount }, 'queue scanned')
+      thread.log.info({ shards: message.shards, resident: scheduler.residentCount, paging: scheduler.isPaging }, 'queue scanned')
+      if (message.scan === scan) endScanOf(name, true)
       break
   }
   arm()
@@ -158,10 +181,11 @@ function peer(name: string, port: MessagePort): void {
   if (kindOf(name) === 'net') {
     if (owners.has(name)) {
       scheduler.ownerDown(shardsOf(name))
+      endScanOf(name, false)
       for (const deliver of delivers.values()) deliver.send({ kind: 'schedule.held' })
     }
     const owner: Channel<SchedulerToOwner, OwnerToScheduler> = new Channel<SchedulerToOwner, OwnerToScheduler>(port, (message) =>
-      fromOwner(owner, message),
+      fromOwner(name, owner, message),
     )
     owners.set(name, owner)
     return
@@ -201,9 +225,10 @@ const QUEUE_STATES = {
   leaving: 'active',
 } as const
 
-function overlay(refs: readonly RowRef[]): unknown[] {
-  return scheduler.view(refs).map((view) => {
-    if (!view) return undefined
+/** Of a group without an entry only the site is known here; the stored record tells the rest. */
+function overlay(refs: readonly (RowRef & { readonly domain: string })[]): unknown[] {
+  return scheduler.view(refs).map((view, index) => {
+    if (!view) return { site: scheduler.siteOf(refs[index]?.domain ?? '') || refs[index]?.domain }
     const { state, nextAttempt, lastReply } = view
     return { site: view.site || view.domain, state: QUEUE_STATES[state], nextAttempt, lastReply }
   })
@@ -211,9 +236,19 @@ function overlay(refs: readonly RowRef[]): unknown[] {
 
 function explain(ref: RowRef): unknown {
   const row = scheduler.explain(ref.id).find((one) => one.group === ref.group)
-  if (!row) return { state: 'unknown', nextAttempt: '', binding: null }
+  if (!row) return { state: 'unknown', nextAttempt: '', binding: scheduler.isPaging ? leftOut() : null }
   const nextAttempt = row.nextAttempt > 0 ? new Date(row.nextAttempt).toISOString() : ''
   return { domain: row.domain, site: row.site, state: QUEUE_STATES[row.state], nextAttempt, binding: row.binding, lastReply: row.lastReply }
+}
+
+/** Why a group has no entry here. */
+function leftOut(): Binding {
+  const { residentEntriesMax } = thread.data.config.limits
+  return {
+    limit: 'residentEntries',
+    value: `${residentEntriesMax} in memory; read from the spool when its queue runs low`,
+    origin: 'limits.residentEntriesMax',
+  }
 }
 
 function ask(verb: string, args: unknown, answer: Answer): void {
@@ -225,7 +260,10 @@ function ask(verb: string, args: unknown, answer: Answer): void {
       answer.row(counts())
       break
     case 'overlay':
-      answer.row(overlay(args as readonly RowRef[]))
+      answer.row(overlay(args as readonly (RowRef & { readonly domain: string })[]))
+      break
+    case 'paging':
+      answer.row(scheduler.isPaging)
       break
     case 'explain':
       answer.row(explain(args as RowRef))

@@ -147,20 +147,16 @@ export class SmtpService {
     connection.serve(session, listener.tls === 'implicit')
   }
 
-  /** Why nothing can be taken now: the disk or the queue is full, or the disk does not work. */
+  /** Why nothing can be taken now: the disk is full or does not work. */
   admission(): SpoolError | undefined {
     return this.#refusal
   }
 
-  /** Looks at the disk and at the length of the queue, of which each net thread owns a share. */
+  /** Looks at the disk. */
   second(): void {
-    const { limits, threads } = this.#options.config()
     const { full, failing } = this.owner.stress()
-    const { groups } = this.owner.counts()
     if (full) this.#refusal = { kind: 'full', cause: 'free disk space is below limits.minFreeBytes' }
     else if (failing) this.#refusal = { kind: 'stress', cause: 'the last commit failed' }
-    else if (groups >= limits.residentEntriesMax / threads.net)
-      this.#refusal = { kind: 'full', cause: 'the queue is full: limits.residentEntriesMax' }
     else this.#refusal = undefined
   }
 

@@ -38,6 +38,7 @@ export class RecordingHost implements SchedulerHost<string> {
   warned: BlockedRow[] = []
   bounced: { rows: readonly RowRef[]; reply: Reply }[] = []
   backoffs: BackoffRecord[] = []
+  scans = 0
 
   askRoute(domain: string): void {
     this.asked.push(domain)
@@ -62,6 +63,9 @@ export class RecordingHost implements SchedulerHost<string> {
   }
   backedOff(record: BackoffRecord): void {
     this.backoffs.push(record)
+  }
+  scan(): void {
+    this.scans++
   }
 
   /** Ids granted since the last look, in order. */

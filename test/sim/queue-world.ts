@@ -132,6 +132,9 @@ export class World implements SchedulerHost<Peer> {
   expiries = 0
   bounces = 0
   maxHeld = 0
+  scans = 0
+  /** Rows in the scheduler's memory, at most. */
+  maxResident = 0
 
   readonly #settings: Partial<SchedulerSettings>
   #events: Event[] = []
@@ -204,6 +207,7 @@ export class World implements SchedulerHost<Peer> {
     for (const facts of rows) owner.rows.set(key(facts), { facts, granted: 0, delivered: 0 })
     this.#note(id)
     this.scheduler.announce(rows)
+    this.maxResident = Math.max(this.maxResident, this.scheduler.residentCount)
     return id
   }
 
@@ -356,6 +360,31 @@ export class World implements SchedulerHost<Peer> {
 
   backedOff(record: BackoffRecord): void {
     this.backoffs.push(record)
+  }
+
+  /** Owners read their groups piece by piece, while all goes on. */
+  scan(): void {
+    this.scans++
+    const scan = { epoch: this.schedulerEpoch, left: this.owners.length, complete: true }
+    for (const owner of this.owners) this.#scanSome(owner, owner.epoch, [...owner.rows.keys()], scan)
+  }
+
+  #scanSome(owner: Owner, epoch: number, left: string[], scan: { epoch: number; left: number; complete: boolean }): void {
+    this.later(1 + this.random.below(5), () => {
+      if (scan.epoch !== this.schedulerEpoch) return
+      if (!owner.up || owner.epoch !== epoch) scan.complete = false
+      else if (left.length > 0) {
+        this.#pageKeys(owner, left.splice(0, 100))
+        return this.#scanSome(owner, epoch, left, scan)
+      }
+      if (--scan.left === 0) this.scheduler.scanned(scan.complete)
+    })
+  }
+
+  /** As they are on disk at the moment: some are gone since the scan began. */
+  #pageKeys(owner: Owner, keys: readonly string[]): void {
+    this.scheduler.page(keys.flatMap((name) => owner.rows.get(name)?.facts ?? []))
+    this.maxResident = Math.max(this.maxResident, this.scheduler.residentCount)
   }
 
   // ---- Deliver threads ----
@@ -608,7 +637,7 @@ export class World implements SchedulerHost<Peer> {
 
   #announceAll(owner: Owner): void {
     const rows = [...owner.rows.values()].map(({ facts }) => facts).sort((a, b) => a.due - b.due)
-    for (let at = 0; at < rows.length; at += 500) this.scheduler.announce(rows.slice(at, at + 500))
+    for (let at = 0; at < rows.length; at += 500) this.scheduler.page(rows.slice(at, at + 500))
   }
 
   #held(thread: number): RowRef[] {
@@ -671,6 +700,7 @@ export class World implements SchedulerHost<Peer> {
     for (const owner of up) {
       for (const { facts } of owner.rows.values()) {
         const [view] = this.scheduler.view([facts])
+        if (!view && this.scheduler.isPaging) continue
         assert.ok(view, `${key(facts)} is lost`)
         assert.ok(view.state !== 'inFlight' || this.#holder.has(key(facts)) || this.faults > 0, `${key(facts)} is in flight with nobody`)
       }

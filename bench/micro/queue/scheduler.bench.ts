@@ -40,6 +40,7 @@ class BenchHost implements SchedulerHost {
   warn(): void {}
   bounce(): void {}
   backedOff(): void {}
+  scan(): void {}
 }
 
 function rowFor(id: number, now: number, domains: number): QueueRow {
