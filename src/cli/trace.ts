@@ -10,8 +10,8 @@ function traceCommand(direction: 'in' | 'out', summary: string, matches: string)
     name: `trace ${direction}`,
     summary,
     usage: '[--match TEXT]',
-    options: { match: { type: 'string', value: 'TEXT', help: `only sessions whose ${matches} contains TEXT` } },
-    details: 'Shows sessions that begin from now on, each line with the milliseconds since the one before. What AUTH carries is blanked.',
+    options: { match: { type: 'string', value: 'TEXT', help: matches } },
+    details: 'Shows each line with the milliseconds since the one before. What AUTH carries is blanked.',
     async run(context: CommandContext): Promise<number> {
       const { dataDir } = await loadForClient(context)
       const { signal } = context
@@ -24,8 +24,16 @@ function traceCommand(direction: 'in' | 'out', summary: string, matches: string)
   }
 }
 
-export const traceIn: Command = traceCommand('in', 'Follow the dialogue of incoming sessions', 'client address or dialogue')
-export const traceOut: Command = traceCommand('out', 'Follow the dialogue of deliveries', 'site')
+export const traceIn: Command = traceCommand(
+  'in',
+  'Follow the dialogue of incoming sessions',
+  'only sessions whose client is TEXT, or whose dialogue or account contains it',
+)
+export const traceOut: Command = traceCommand(
+  'out',
+  'Follow the dialogue of deliveries',
+  'only deliveries whose site, tenant, addresses or replies contain TEXT',
+)
 
 /** A row of the verbs `trace.in` and `trace.out`. */
 interface TraceRow {

@@ -204,7 +204,7 @@ export class SmtpClient {
   // ---- Replies ----
 
   #onReply(now: number): void {
-    if (this.#trace) this.#traceReply(this.#trace)
+    if (this.#trace?.active) this.#traceReply(this.#trace)
     if (this.#mode === 'opening') this.#step(this.#opening.onReply(this.#openingReply()), now)
     else if (this.#mode === 'mail') this.#onMailReply(this.#pipeline as Pipeline, now)
     else this.#end('closed', 'quit', NO_REPLY, now)

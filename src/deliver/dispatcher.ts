@@ -189,7 +189,7 @@ export class DeliverCore {
   #line(conn: number, site: DeliverSite, source: EgressSource): Line {
     const { route } = site
     const host = this.#lineHost(conn, () => line)
-    const trace = lineTrace(this.#trace, conn, site.key, () => this.#clock.now())
+    const trace = lineTrace(this.#trace, conn, site.key)
     const line: Line =
       route.kind === 'hosts'
         ? new Connection(this.#context, host, site, route, source, trace)

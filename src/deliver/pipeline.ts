@@ -202,6 +202,7 @@ export class Pipeline {
     this.#begun++
     // RFC 9422 §3: no more transactions in this session.
     if (this.#begun >= this.#options.peer.mailMax) this.#backlog.stop()
+    this.#writer.noteMessage(tx.attempt.message.envelope, tx.targets)
     this.#body.prepare(tx.attempt.message, tx.fit)
     this.#sendEnvelope(tx)
   }

@@ -140,8 +140,10 @@ export type TraceDirection = 'in' | 'out' | 'note'
 
 /** Live dialogue for `rohrpost trace out`. AUTH responses are blanked, bodies are only counted. */
 export interface DeliverTrace {
-  /** Whether the dialogue of this connection is wanted; asked when it opens. */
-  wants(conn: number, site: string): boolean
-  /** One line without its CRLF; `atMs` is ms since 1970. */
-  line(conn: number, direction: TraceDirection, text: string, atMs: number): void
+  /** Whether anybody looks. */
+  readonly active: boolean
+  /** One line without its CRLF. */
+  line(conn: number, site: string, direction: TraceDirection, text: string): void
+  /** Another message begins; `text` names its owner, sender and recipients. */
+  message(conn: number, site: string, text: string): void
 }

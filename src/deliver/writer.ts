@@ -1,5 +1,7 @@
 // What a client says: commands and bodies, composed into one write a turn, and told to the trace. Deliver threads.
 
+import { idToText } from '../spool/ids.ts'
+import type { Envelope, Recipient } from '../spool/types.ts'
 import type { Output } from './output.ts'
 import type { Piece } from './piece.ts'
 import type { DeliverTrace, TraceDirection } from './ports.ts'
@@ -10,9 +12,12 @@ export interface ByteSink {
   write(bytes: Buffer, done?: () => void): boolean
 }
 
-/** Observes one connection; absent when nobody watches. */
+/** Observes one connection. */
 export interface LineTrace {
+  /** Whether anybody watches now. */
+  readonly active: boolean
   line(direction: TraceDirection, text: string): void
+  message(text: string): void
 }
 
 /** From this size a range goes to the socket as it lies; below, copying it next to the commands is cheaper. */
@@ -38,7 +43,7 @@ export class Writer {
   /** One or more whole command lines. */
   command(lines: string): void {
     this.#out.text(lines)
-    if (this.#trace) for (const line of lines.split('\r\n')) if (line !== '') this.#trace.line('out', line)
+    if (this.#trace?.active) for (const line of lines.split('\r\n')) if (line !== '') this.#trace.line('out', line)
   }
 
   /** A line that nobody may see; the trace gets `shown`. */
@@ -57,9 +62,17 @@ export class Writer {
     this.#send(buf.subarray(start, end), piece?.hold().release)
   }
 
+  /** Tells the trace of a message whose transaction begins. */
+  noteMessage(envelope: Envelope, targets: readonly { readonly recipient: Recipient }[]): void {
+    if (!this.#trace?.active) return
+    const { id, tenant, sender } = envelope
+    const recipients = targets.map(({ recipient }) => `<${recipient.address}>`)
+    this.#trace.message(`message ${idToText(id)}${tenant === '' ? '' : ` of ${tenant}`} from <${sender}> to ${recipients.join(', ')}`)
+  }
+
   /** Tells the trace of a body that follows. */
   noteContent(bytes: number): void {
-    this.#trace?.line('note', `${bytes} bytes of content`)
+    if (this.#trace?.active) this.#trace.line('note', `${bytes} bytes of content`)
   }
 
   /** Sends what was composed. Called at the end of each turn, before another connection composes. */
@@ -77,8 +90,15 @@ export class Writer {
   }
 }
 
-/** A trace bound to one connection and its clock, or undefined when it is not wanted. */
-export function lineTrace(trace: DeliverTrace | undefined, conn: number, site: string, now: () => number): LineTrace | undefined {
-  if (!trace?.wants(conn, site)) return undefined
-  return { line: (direction, text) => trace.line(conn, direction, text, now()) }
+/** A trace bound to one connection. */
+export function lineTrace(trace: DeliverTrace | undefined, conn: number, site: string): LineTrace | undefined {
+  return (
+    trace && {
+      get active() {
+        return trace.active
+      },
+      line: (direction, text) => trace.line(conn, site, direction, text),
+      message: (text) => trace.message(conn, site, text),
+    }
+  )
 }

@@ -7,7 +7,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Config } from '../config/schema.ts'
 import { DeliverCore, type DeliverSettings } from '../deliver/dispatcher.ts'
 import { deliverLimits } from '../deliver/limits.ts'
-import type { ConnectionDown, DeliverHost, DeliverTrace, PeerInfo, TraceDirection } from '../deliver/ports.ts'
+import type { ConnectionDown, DeliverHost, PeerInfo } from '../deliver/ports.ts'
 import { Router } from '../deliver/route.ts'
 import { systemClock } from '../lib/clock.ts'
 import { systemRandom } from '../lib/prng.ts'
@@ -20,8 +20,9 @@ import type { Settlement } from '../spool/types.ts'
 import { Channel } from './channel.ts'
 import type { DeliverToOwner, DeliverToScheduler, OwnerToDeliver, SchedulerToDeliver } from './messages.ts'
 import { packSettlements, unpackItems, unpackSettlements, type Packed } from './messages.ts'
-import { thisThread, type Answer } from './thread.ts'
+import { thisThread } from './thread.ts'
 import { kindOf, ownerOf } from './topology.ts'
+import { Traces } from './traces.ts'
 
 interface Owner {
   readonly channel: Channel<DeliverToOwner, OwnerToDeliver>
@@ -74,30 +75,14 @@ const host: DeliverHost = {
     scheduler?.send({ kind: 'deliver.returned', conn, items, reason })
   },
   connectionDown: (conn, down: ConnectionDown) => {
-    traced.delete(conn)
+    traces.closed(conn)
     scheduler?.send({ kind: 'deliver.down', conn, down })
     maybeDrained()
   },
   settle,
 }
 
-function matchOf(args: unknown): string {
-  const { match } = args as { match?: unknown }
-  return typeof match === 'string' ? match : ''
-}
-
-const traces = new Map<number, { readonly match: string; readonly answer: Answer }>()
-const traced = new Map<number, Answer[]>()
-const trace: DeliverTrace = {
-  wants(conn: number, site: string): boolean {
-    const wanted = [...traces.values()].filter(({ match }) => match === '' || site.includes(match)).map(({ answer }) => answer)
-    if (wanted.length > 0) traced.set(conn, wanted)
-    return wanted.length > 0
-  },
-  line(conn: number, direction: TraceDirection, text: string, atMs: number): void {
-    for (const answer of traced.get(conn) ?? []) answer.row({ time: new Date(atMs).toISOString(), connection: conn, direction, text })
-  },
-}
+const traces = new Traces(systemClock, 'site')
 
 function ownAddresses(): string[] {
   return Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address))
@@ -115,7 +100,7 @@ function settingsOf(from: Config): DeliverSettings {
 // Nothing to do before: what main and the peers send waits in its ports.
 Atomics.wait(thread.data.spoolOpen, 0, 0)
 const reader = await SpoolReader.open(config.dataDir)
-const core = new DeliverCore({ ...settingsOf(config), host, reader, clock: systemClock, trace })
+const core = new DeliverCore({ ...settingsOf(config), host, reader, clock: systemClock, trace: traces })
 let router = makeRouter(config)
 
 function makeRouter(from: Config): Router {
@@ -193,12 +178,7 @@ thread.run({
   },
   ask: (verb, args, answer) => {
     if (verb !== 'trace') return answer.end(`a deliver thread has no verb ${verb}`)
-    const key = nextBatch++
-    traces.set(key, { match: matchOf(args), answer })
-    answer.onCancel(() => {
-      traces.delete(key)
-      answer.end()
-    })
+    traces.add(args, answer)
   },
   second: () => reader.closeIdle(),
 })

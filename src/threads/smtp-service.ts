@@ -95,7 +95,7 @@ class SmtpConnection extends Connection implements SmtpHost {
   }
 
   observe(event: SmtpEvent): void {
-    this.#service.observe(event, this.#session?.client ?? this.client)
+    this.#service.observe(event, this.#session?.client ?? this.client, this.id)
   }
 
   released(): void {
@@ -173,7 +173,7 @@ export class SmtpService {
     return tls
   }
 
-  observe(event: SmtpEvent, client: string): void {
+  observe(event: SmtpEvent, client: string, connection: number): void {
     switch (event.kind) {
       case 'accepted':
         this.#options.metrics.add('rohrpost_bytes_accepted_total', event.bytes)
@@ -184,6 +184,7 @@ export class SmtpService {
         break
       case 'authenticated':
         this.#options.log.debug({ client, mechanism: event.mechanism, account: event.account }, 'authenticated')
+        this.#options.traces.line(connection, client, 'note', `authenticated as ${event.account} by ${event.mechanism}`)
         break
       case 'closed':
         this.#options.log.debug({ client, reason: event.reason }, 'session ended')

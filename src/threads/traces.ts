@@ -1,7 +1,8 @@
-// Live dialogues for `rohrpost trace in`: who asked, and which connections match. Net threads.
+// Live dialogues for `rohrpost trace in` and `trace out`: who asked, and which connections match. Net and deliver threads.
 //
-// A session is traced from the moment its client's address, or a line of its dialogue, matches. Lines are told whole:
-// a piece of one waits here for its end, so that an AUTH line is blanked however it was cut. Bodies are only counted.
+// A connection is traced from the moment its client's address (its site's name), or a line of its dialogue, matches; a note
+// of whom a message belongs to is such a line. Input is told in whole lines: a piece of one waits here for its end, so
+// that an AUTH line is blanked however it was cut. Bodies are only counted.
 
 import { utf8 } from '../lib/bytes.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -14,6 +15,9 @@ const AUTH_LINE = /^(AUTH\s+\S+)\s.*/is
 
 type Direction = 'in' | 'out'
 
+/** The other side: a client by its address, which matches whole, or a site, of whose name a part is enough. */
+type PeerKind = 'client' | 'site'
+
 interface Subscription {
   readonly match: string
   readonly answer: Answer
@@ -23,12 +27,14 @@ interface Subscription {
 
 export class Traces {
   readonly #clock: Clock
+  readonly #peerKind: PeerKind
   readonly #subscriptions = new Set<Subscription>()
   /** Input that waits for its line end, by connection. */
   readonly #partial = new Map<number, string>()
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, peerKind: PeerKind) {
     this.#clock = clock
+    this.#peerKind = peerKind
   }
 
   /** Whether anybody looks: checked for each piece of each dialogue. */
@@ -48,17 +54,17 @@ export class Traces {
   }
 
   /** One piece of a dialogue; of a `secret` nothing is told, of a `body` only its size. */
-  piece(connection: number, client: string, direction: Direction, bytes: Buffer, what: 'text' | 'secret' | 'body'): void {
-    if (what === 'secret') return this.#tell(connection, client, direction, SECRET)
-    if (what === 'body') return this.#tell(connection, client, direction, `(${bytes.length} bytes)`)
+  piece(connection: number, peer: string, direction: Direction, bytes: Buffer, what: 'text' | 'secret' | 'body'): void {
+    if (what === 'secret') return this.line(connection, peer, direction, SECRET)
+    if (what === 'body') return this.line(connection, peer, direction, `(${bytes.length} bytes)`)
     const text = utf8(bytes, 0, bytes.length)
     if (direction === 'out') {
-      for (const line of text.split('\r\n')) if (line !== '') this.#tell(connection, client, direction, line)
+      for (const line of text.split('\r\n')) if (line !== '') this.line(connection, peer, direction, line)
       return
     }
     const lines = ((this.#partial.get(connection) ?? '') + text).split('\n')
     this.#partial.set(connection, (lines.pop() as string).slice(0, LINE_CHARS_MAX))
-    for (const line of lines) this.#tell(connection, client, direction, line.replace(/\r$/, '').replace(AUTH_LINE, `$1 ${SECRET}`))
+    for (const line of lines) this.line(connection, peer, direction, line.replace(/\r$/, '').replace(AUTH_LINE, `$1 ${SECRET}`))
   }
 
   closed(connection: number): void {
@@ -66,19 +72,29 @@ export class Traces {
     for (const subscription of this.#subscriptions) subscription.matched.delete(connection)
   }
 
-  #tell(connection: number, client: string, direction: Direction, line: string): void {
+  /** One whole line, or a note of ours between them. */
+  line(connection: number, peer: string, direction: Direction | 'note', line: string): void {
     const text = line.slice(0, LINE_CHARS_MAX)
     for (const subscription of this.#subscriptions) {
-      if (!matches(subscription, connection, client, text)) continue
-      subscription.answer.row({ time: new Date(this.#clock.now()).toISOString(), connection, client, direction, text })
+      if (!this.#matches(subscription, connection, peer, text)) continue
+      const time = new Date(this.#clock.now()).toISOString()
+      subscription.answer.row({ time, connection, [this.#peerKind]: peer, direction, text })
     }
   }
-}
 
-function matches(subscription: Subscription, connection: number, client: string, text: string): boolean {
-  const { match, matched } = subscription
-  if (match === '' || matched.has(connection)) return true
-  if (client !== match && !text.toLowerCase().includes(match)) return false
-  matched.add(connection)
-  return true
+  /** Another message begins: whoever looked for the one before has seen it. `text` says whose it is. */
+  message(connection: number, peer: string, text: string): void {
+    for (const { matched } of this.#subscriptions) matched.delete(connection)
+    this.line(connection, peer, 'note', text)
+  }
+
+  #matches(subscription: Subscription, connection: number, peer: string, text: string): boolean {
+    const { match, matched } = subscription
+    if (match === '' || matched.has(connection)) return true
+    const isPeer = this.#peerKind === 'client' ? peer === match : peer.toLowerCase().includes(match)
+    if (isPeer) return true
+    if (!text.toLowerCase().includes(match)) return false
+    matched.add(connection)
+    return true
+  }
 }

@@ -411,8 +411,10 @@ test('the trace shows the dialogue with AUTH blanked and the content counted', a
   })
   const lines: string[] = []
   const trace = {
-    wants: (conn: number) => conn === 1,
-    line: (_: number, direction: string, text: string) => void lines.push(`${direction} ${text.replaceAll(String(sink.port), 'PORT')}`),
+    active: true,
+    line: (conn: number, _: string, direction: string, text: string) =>
+      void (conn === 1 && lines.push(`${direction} ${text.replaceAll(String(sink.port), 'PORT')}`)),
+    message: (conn: number, _: string, text: string) => void (conn === 1 && lines.push(`note ${text}`)),
   }
   const { core, host, clock } = makeCore([{ id: 1, groups: [['b@example.net']] }], { trace })
   t.after(() => core.abort())
@@ -436,6 +438,7 @@ test('the trace shows the dialogue with AUTH blanked and the content counted', a
     'in 334 ****',
     'out ****',
     'in 235 ok',
+    'note message 00000000001 of t from <a@example.org> to <b@example.net>',
     'out MAIL FROM:<a@example.org>',
     'out RCPT TO:<b@example.net>',
     'out DATA',

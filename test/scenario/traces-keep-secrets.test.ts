@@ -90,6 +90,24 @@ test('trace in shows sessions that match, without their secrets', async () => {
     assert.ok(!child.stdout.includes(secret), secret)
 })
 
+test('trace out shows the message that somebody looks for, by recipient or tenant, on a connection that others use too', async () => {
+  const hand = async (to: string): Promise<void> => {
+    using client = await greeted(server.port())
+    const before = other.count
+    await handInBy(client, { to })
+    await other.received(before + 1)
+  }
+  const child = await tracing(['out', '--match', 'wanted@other.test'], async () => {
+    await hand('unwanted-1@other.test')
+    await hand('Wanted@other.test')
+    await hand('unwanted-2@other.test')
+  })
+  const dialogue = lines(child).map(({ direction, text }) => `${direction} ${text}`)
+  assert.match(dialogue[0] ?? '', /^note message [0-9a-z]+ .*from <\S+> to <Wanted@other\.test>$/)
+  assert.ok(dialogue.includes('out RCPT TO:<Wanted@other.test>'), dialogue.join('\n'))
+  assert.ok(!child.stdout.includes('unwanted'), child.stdout)
+})
+
 test('trace out shows deliveries to a site, without our password', async () => {
   const child = await tracing(['out', '--match', String(sink.port)], async () => {
     using client = await greeted(server.port())

@@ -21,7 +21,7 @@ function subscribe(traces: Traces, match: string): { lines: string[]; cancel: ()
 }
 
 test('lines are told whole, secrets are blanked and bodies counted', () => {
-  const traces = new Traces(new ManualClock())
+  const traces = new Traces(new ManualClock(), 'client')
   const { lines } = subscribe(traces, '')
   const say = (direction: 'in' | 'out', text: string, what: 'text' | 'secret' | 'body' = 'text'): void =>
     traces.piece(1, '192.0.2.1', direction, Buffer.from(text), what)
@@ -35,7 +35,7 @@ test('lines are told whole, secrets are blanked and bodies counted', () => {
 })
 
 test('a session is followed from the line that matches', () => {
-  const traces = new Traces(new ManualClock())
+  const traces = new Traces(new ManualClock(), 'client')
   const byText = subscribe(traces, 'ANNA')
   const byClient = subscribe(traces, '192.0.2.2')
   for (const [connection, client] of [
@@ -50,8 +50,21 @@ test('a session is followed from the line that matches', () => {
   assert.deepEqual(byClient.lines, ['2 in EHLO x', '2 in MAIL FROM:<bert@example.org>', '2 in QUIT'])
 })
 
+test('a delivery is followed by site, or from the message that somebody looks for to the next one', () => {
+  const traces = new Traces(new ManualClock(), 'site')
+  const bySite = subscribe(traces, 'example.net')
+  const byTenant = subscribe(traces, 'shop')
+  for (const tenant of ['bank', 'Shop', 'bank']) {
+    traces.message(7, 'mx.example.net', `message of ${tenant}`)
+    traces.line(7, 'mx.example.net', 'out', 'MAIL')
+  }
+  traces.message(8, 'elsewhere.test', 'message of bank')
+  assert.equal(bySite.lines.length, 6)
+  assert.deepEqual(byTenant.lines, ['7 note message of Shop', '7 out MAIL'])
+})
+
 test('a cancelled trace ends, and nobody looks any more', () => {
-  const traces = new Traces(new ManualClock())
+  const traces = new Traces(new ManualClock(), 'client')
   const { cancel, ended } = subscribe(traces, '')
   assert.equal(traces.active, true)
   cancel()

@@ -110,7 +110,11 @@ export class Harness implements ClientHost {
 
   constructor(options: Partial<ClientOptions> = {}, messages: readonly TestMessage[] = []) {
     for (const message of messages) this.reader.add(message)
-    const trace: LineTrace = { line: (direction, text) => void this.trace.push(`${direction} ${text}`) }
+    const trace: LineTrace = {
+      active: true,
+      line: (direction, text) => void this.trace.push(`${direction} ${text}`),
+      message: (text) => void this.trace.push(`note ${text}`),
+    }
     this.client = new SmtpClient(
       {
         protocol: 'smtp',
