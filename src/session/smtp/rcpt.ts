@@ -2,7 +2,7 @@
 
 import { pathStart } from '../../wire/smtp/command.ts'
 import type { CommandLine } from '../../wire/smtp/command.ts'
-import { parseRcptParams } from '../../wire/smtp/params.ts'
+import { Extension, parseRcptParams } from '../../wire/smtp/params.ts'
 import type { RcptParams } from '../../wire/smtp/params.ts'
 import { parseForwardPath } from '../../wire/smtp/path.ts'
 import type { Mailbox } from '../../wire/smtp/path.ts'
@@ -29,7 +29,8 @@ export function proceedRcpt(c: Conversation, line: CommandLine): void {
   const mailbox = path.value
   // RFC 6531 §3.5: 553 for a recipient.
   if (mailbox.nonAscii && !c.transaction.params.smtpUtf8) return c.refuse(Answers.recipientUtf8, 'rcpt', mailbox.address)
-  const params = parseRcptParams(line.buf, mailbox.end, line.end, c.prepared.parameters(c))
+  const extensions = c.prepared.parameters(c) & (c.transaction.params.smtpUtf8 ? ~0 : ~Extension.smtpUtf8)
+  const params = parseRcptParams(line.buf, mailbox.end, line.end, extensions)
   if (!params.ok) return c.refuse(Answers.parameter(params.error), 'rcpt', mailbox.address)
   decide(c, mailbox, params.value)
 }

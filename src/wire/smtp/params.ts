@@ -3,7 +3,7 @@
 // One row a keyword: which extension must be announced for it, and how its value becomes a field. Rows say what the
 // RFCs say; what the server thinks of a value (too large, too late) is the session's business.
 
-import { isWord, latin1, utf8 } from '../../lib/bytes.ts'
+import { hasEightBit, isWord, latin1, utf8 } from '../../lib/bytes.ts'
 import type { Slice } from '../../lib/bytes.ts'
 import { err, ok } from '../../lib/result.ts'
 import type { Result } from '../../lib/result.ts'
@@ -313,7 +313,8 @@ function setNotify(draft: Draft<RcptParams>, value: Slice | undefined): boolean 
 /** RFC 3461 §4.2. */
 const ORCPT_OCTETS_MAX = 500
 
-function setOrcpt(draft: Draft<RcptParams>, value: Slice | undefined): boolean {
+/** RFC 6533 §3: an address in plain UTF-8 only where SMTPUTF8 is in force; `extensions` says so for this transaction. */
+function setOrcpt(draft: Draft<RcptParams>, value: Slice | undefined, extensions: number): boolean {
   if (!value || value.end - value.start > ORCPT_OCTETS_MAX) return false
   const semicolon = indexOf(value.buf, SEMICOLON, value.start, value.end)
   const type = latin1(value.buf, value.start, semicolon)
@@ -321,6 +322,7 @@ function setOrcpt(draft: Draft<RcptParams>, value: Slice | undefined): boolean {
   const encoded = utf8(value.buf, semicolon + 1, value.end)
   const address = type.toLowerCase() === 'utf-8' ? decodeUtf8Address(encoded) : printableXtext(encoded)
   if (address === undefined || address.includes('\ufffd')) return false
+  if ((extensions & Extension.smtpUtf8) === 0 && hasEightBit(value.buf, value.start, value.end)) return false
   draft.orcpt = `${type};${address}`
   return true
 }

@@ -186,6 +186,12 @@ test('malformed parameters of RCPT are syntax errors', () => {
   assert.ok('kind' in foreign && foreign.kind === 'unknown')
 })
 
+test('an ORCPT in plain UTF-8 needs SMTPUTF8, an encoded one does not', () => {
+  const plain = rcpt(' ORCPT=utf-8;ü@example.net', Extension.dsn)
+  assert.ok('kind' in plain && plain.kind === 'syntax')
+  assert.deepEqual(rcpt(' ORCPT=utf-8;\\x{FC}@example.net', Extension.dsn), { ...NO_RCPT_PARAMS, orcpt: 'utf-8;ü@example.net' })
+})
+
 test('any text is parameters or an error', () => {
   const word = fc.constantFrom(' ', '=', 'SIZE', 'BODY', 'RET', 'BY', 'ENVID', 'AUTH', 'NOTIFY', 'ORCPT', ';', '+', '9', '\\x{', ',', 'é')
   fc.assert(
