@@ -1,7 +1,7 @@
 // What people install: the tarball of `npm pack`, in an empty folder, runs.
 
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Child, execute, TempFolder } from '../support/process.ts'
@@ -10,6 +10,7 @@ import { SmtpClient } from '../support/smtp-client.ts'
 
 const PACK_MS = 60_000
 const INSTALL_MS = 120_000
+const CHECK_MS = 60_000
 
 async function succeed(command: readonly [string, ...string[]], cwd: string, ms: number): Promise<string> {
   const ran = await execute(command, { cwd, ms })
@@ -26,8 +27,8 @@ test('the packed tarball installs in an empty folder and runs', async (t) => {
   }[]
   assert.ok(description)
   t.diagnostic(`${description.filename}, ${description.files.length} files`)
-  const strange = description.files.filter(({ path }) => /\.ts$|^(test|bench|scripts)\//.test(path))
-  assert.deepEqual(strange, [], 'the package holds JavaScript only: Node strips no types under node_modules')
+  const strange = description.files.filter(({ path }) => /(?<!\.d)\.ts$|^(test|bench|scripts)\//.test(path))
+  assert.deepEqual(strange, [], 'the package holds JavaScript and declarations only: Node strips no types under node_modules')
 
   writeFileSync(join(folder.path, 'package.json'), '{ "private": true }')
   const tarball = join(folder.path, description.filename.replace(/^@/, '').replaceAll('/', '-'))
@@ -36,7 +37,40 @@ test('the packed tarball installs in an empty folder and runs', async (t) => {
   assert.ok(existsSync(join(folder.path, 'node_modules/.bin/rohrpost')))
 
   assert.match(await succeed([process.execPath, program, '--help'], folder.path, 20_000), /^ *start +Run the server/m)
+  await takesTypedConfig(program, folder.path)
   await startsAndStops(program, folder.path)
+})
+
+const TYPED_CONFIG = `import { defineConfig } from 'rohrpost'
+export default defineConfig({ hostname: 'typed.test', listeners: [{ protocol: 'smtp', port: 0, tls: 'off' }] })
+`
+
+async function takesTypedConfig(program: string, cwd: string): Promise<void> {
+  const good = join(cwd, 'config.ts')
+  const bad = join(cwd, 'bad.ts')
+  writeFileSync(good, TYPED_CONFIG)
+  writeFileSync(bad, TYPED_CONFIG.replace("protocol: 'smtp'", "protocol: 'smpt'"))
+  assert.match(await succeed([process.execPath, program, 'check', 'config', '--config', good], cwd, CHECK_MS), /typed\.test/)
+
+  const options = ['--noEmit', '--strict', '--module', 'nodenext', '--types', '', '--ignoreConfig']
+  const tsc = [process.execPath, join(ROOT, 'node_modules/typescript/bin/tsc'), ...options] as const
+  await succeed([...tsc, good], cwd, CHECK_MS)
+  const refused = await execute([...tsc, bad], { cwd, ms: CHECK_MS })
+  assert.notEqual(refused.code, 0, 'the declarations must know what a protocol is')
+  assert.match(refused.stdout, /smpt/)
+}
+
+test('a checkout offers defineConfig too', async () => {
+  // Inside the checkout, where Node finds the package by its own name.
+  const folder = mkdtempSync(join(ROOT, 'test/pack/checkout-'))
+  try {
+    const config = join(folder, 'config.ts')
+    writeFileSync(config, TYPED_CONFIG)
+    const program = join(ROOT, 'src/rohrpost.js')
+    assert.match(await succeed([process.execPath, program, 'check', 'config', '--config', config], ROOT, CHECK_MS), /typed\.test/)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })
 
 async function startsAndStops(program: string, cwd: string): Promise<void> {

@@ -12,7 +12,7 @@ const ENTRIES: readonly string[] = [
   'src/rohrpost.js',
   'src/cli/main.ts',
   // The package's `exports`: what configurations import.
-  'src/config/define-config.ts',
+  'src/index.js',
   ...Object.values(TOPOLOGY).map((row) => `src/${row.entry}`),
 ]
 
