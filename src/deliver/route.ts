@@ -1,11 +1,13 @@
 // From a routing domain to its site: which rule holds, which hosts take the mail, and under which name limits count.
 // Deliver threads; the scheduler keeps the answers for their time and asks one question a domain at a time.
 //
-// A routing domain is a domain, an address literal, or the key of a static target. Keys hold no password: credentials
-// come from the configured target of the same key, so that they never enter the spool.
+// A routing domain is a domain or an address literal (in spools of earlier versions also the key of a static target).
+// Where it goes is decided here and now, so that mail that waits follows a changed route. Sites are named by the keys of
+// their targets, which hold no password.
 
 import { createHash } from 'node:crypto'
 import type { Config } from '../config/schema.ts'
+import { DomainTable } from '../config/domain-table.ts'
 import { isTarget, parseTarget } from '../config/target.ts'
 import type { HostTarget, Target } from '../config/target.ts'
 import { canonicalAddress } from '../lib/address.ts'
@@ -53,21 +55,18 @@ type Plan =
   | { readonly kind: 'hosts'; readonly targets: readonly HostTarget[] }
   | Exclude<Target, { kind: 'mx' | 'host' }>
 
-interface Rule {
-  readonly order: number
-  /** The error says why the rule cannot be followed; its mail waits. */
-  readonly plan: Result<Plan, string>
-}
+/** The error says why the rule cannot be followed; its mail waits. */
+type Rule = Result<Plan, string>
 
 export class Router {
   readonly #options: RouterOptions
   readonly #families: FamilyOrder
   readonly #hosts: HostTable
   readonly #mx: MxFinder
-  /** Rules by pattern: `example.org`, `*.example.org`, `*`. */
-  readonly #rules = new Map<string, Rule>()
+  readonly #domains = new DomainTable<Rule>('best')
+  readonly #routes = new DomainTable<Rule>('first')
   /** Static targets by key. */
-  readonly #targets = new Map<string, Target>()
+  readonly #targets = new Map<string, HostTarget>()
   readonly #pending = new Map<string, Promise<Answer>>()
 
   constructor(options: RouterOptions) {
@@ -78,16 +77,24 @@ export class Router {
     const guard = AddressGuard.make({ allowHosts: config.allowHosts, ownAddresses, refusePrivate: options.refusePrivate ?? false })
     assert(guard.ok, 'allowHosts of a validated configuration parses')
     this.#mx = new MxFinder(resolver, random, { hostname: config.hostname, families: this.#families, port: config.mxPort }, guard.value)
-    for (const { name, deliverTo } of config.domains) this.#addRule(name, deliverTo)
-    for (const { domain, to } of config.routes) this.#addRule(domain, [to])
+    for (const { name, deliverTo } of config.domains) this.#domains.add(name, this.#ruleOf(deliverTo))
+    for (const { domain, to } of config.routes) this.#routes.add(domain, this.#ruleOf([to]))
   }
 
-  /** The first rule of a pattern holds. */
-  #addRule(pattern: string, texts: readonly string[]): void {
+  #ruleOf(texts: readonly string[]): Rule {
     const targets = parseTargets(texts)
-    if (targets.ok) for (const target of targets.value) if (!this.#targets.has(target.key)) this.#targets.set(target.key, target)
-    const plan = targets.ok ? planOf(targets.value) : targets
-    if (!this.#rules.has(pattern)) this.#rules.set(pattern, { order: this.#rules.size, plan })
+    return targets.ok ? planOf(targets.value.map((target) => this.#named(target))) : targets
+  }
+
+  /** Targets that differ in their passwords only are sites of their own: `KEY`, `KEY#2`, … in the order of the configuration. */
+  #named(target: Target): Target {
+    if (target.kind !== 'host') return target
+    for (let n = 1; ; n++) {
+      const named = n === 1 ? target : { ...target, key: `${target.key}#${n}` }
+      const other = this.#targets.get(named.key)
+      if (!other) this.#targets.set(named.key, named)
+      if (!other || other.auth?.password === target.auth?.password) return named
+    }
   }
 
   /** Calls `answered` once, later. Questions about the same domain that come at the same time share one answer. */
@@ -122,23 +129,15 @@ export class Router {
     }
   }
 
-  #planOfTarget(text: string): Result<Plan, string> {
+  #planOfTarget(text: string): Rule {
     const known = this.#targets.get(text)
     if (known) return planOf([known])
     const parsed = parseTarget(text)
     return parsed.ok ? planOf([parsed.value]) : parsed
   }
 
-  /** The first rule among those for the domain, for what it is below of, and for everything. */
-  #planOfDomain(domain: string): Result<Plan, string> {
-    let best = this.#rules.get(domain)
-    const consider = (pattern: string): void => {
-      const rule = this.#rules.get(pattern)
-      if (rule && (!best || rule.order < best.order)) best = rule
-    }
-    for (let dot = domain.indexOf('.'); dot >= 0; dot = domain.indexOf('.', dot + 1)) consider(`*${domain.slice(dot)}`)
-    consider('*')
-    return best ? best.plan : err('none is configured')
+  #planOfDomain(domain: string): Rule {
+    return this.#domains.find(domain) ?? this.#routes.find(domain) ?? err('none is configured')
   }
 
   async #byMx(domain: string): Promise<Answer> {

@@ -116,10 +116,12 @@ function readyRows<R>(q: QueueState<R>, domain: Domain<R>): number[] {
   return found.sort((a, b) => (rows.due[a] as number) - (rows.due[b] as number) || (rows.id[a] as number) - (rows.id[b] as number))
 }
 
-/** Every route is asked for again before it is used: limits may have changed. */
+/** Every route is asked for again before it is used, at once where rows wait: their site may be one that is down. */
 export function forgetRoutes<R>(q: QueueState<R>): void {
   for (const domain of q.domains.values()) {
     domain.routeUntil = 0
+    domain.retryAt = 0
     if (domain.rows === 0) dropDomain(q, domain)
+    else if (domain.head !== NONE || (domain.counts[RowState.ready] as number) > 0) wantRoute(q, domain)
   }
 }

@@ -269,6 +269,14 @@ export class Scheduler<Route = unknown> {
     this.#leave()
   }
 
+  /** A deliver thread has new routes. */
+  routesChanged(): void {
+    this.#enter()
+    forgetRoutes(this.#q)
+    this.#driveAll()
+    this.#leave()
+  }
+
   /** One entry a site, and one with site '' for the domains without a route. */
   summary(): SiteSummary[] {
     this.#q.now = this.#clock.now()

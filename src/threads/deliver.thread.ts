@@ -115,17 +115,23 @@ function makeRouter(from: Config): Router {
   })
 }
 
+function findRoute(domain: string): void {
+  const asked = router
+  asked.route(domain, (answer) => {
+    if (asked !== router) return findRoute(domain)
+    // Connections to hosts that the site has given up end; the scheduler opens new ones.
+    if (answer.kind === 'site') core.routeChanged(answer.site)
+    scheduler?.send({ kind: 'deliver.route', domain, answer })
+  })
+}
+
 function fromScheduler(message: SchedulerToDeliver): void {
   switch (message.kind) {
     case 'schedule.held':
       scheduler?.send({ kind: 'deliver.held', rows: [...core.held(), ...unsettled()] })
       break
     case 'schedule.route':
-      router.route(message.domain, (answer) => {
-        // Connections to hosts that the site has given up end; the scheduler opens new ones.
-        if (answer.kind === 'site') core.routeChanged(answer.site)
-        scheduler?.send({ kind: 'deliver.route', domain: message.domain, answer })
-      })
+      findRoute(message.domain)
       break
     case 'schedule.open':
       core.open(message.conn, message.site, message.source)
@@ -166,6 +172,7 @@ thread.run({
     config = next
     core.configure(settingsOf(next))
     router = makeRouter(next)
+    scheduler?.send({ kind: 'deliver.rerouted' })
   },
   drain: () => {
     draining = true

@@ -1,8 +1,7 @@
-// Delivery status notifications: joins the spool's facts, the composer of queue/dsn.ts and the relay policy's routes. Net threads.
+// Delivery status notifications: joins the spool's facts and the composer of queue/dsn.ts. Net threads.
 
 import type { Config } from '../config/schema.ts'
 import { composeDsn } from '../queue/dsn.ts'
-import type { RelayPolicy } from '../policy/relay.ts'
 import { idToText } from '../spool/ids.ts'
 import type { ComposedDsn, DsnFacts } from '../spool/ports.ts'
 import { QueueClass } from '../spool/types.ts'
@@ -14,7 +13,7 @@ function headerEnd(content: Buffer): number {
 }
 
 /** What the owner calls for each report that is owed. Pure: the same facts give the same bytes. */
-export function dsnComposer(config: Config, policy: RelayPolicy): (facts: DsnFacts) => ComposedDsn | undefined {
+export function dsnComposer(config: Config): (facts: DsnFacts) => ComposedDsn | undefined {
   const { hostname, postmaster } = config
   return (facts) => {
     const { envelope, row, content } = facts
@@ -55,7 +54,7 @@ export function dsnComposer(config: Config, policy: RelayPolicy): (facts: DsnFac
         deliverBy: 0,
         class: QueueClass.transactional,
       },
-      recipients: [{ address: dsn.recipient, notify: 0, orcpt: '', domain: policy.routingDomain(domain) }],
+      recipients: [{ address: dsn.recipient, notify: 0, orcpt: '', domain }],
       body: dsn.body,
     }
   }

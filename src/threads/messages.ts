@@ -211,6 +211,8 @@ export type DeliverToScheduler =
   | { readonly kind: 'deliver.inflight'; readonly rows: readonly RowRef[] }
   | { readonly kind: 'deliver.held'; readonly rows: readonly RowRef[] }
   | { readonly kind: 'deliver.route'; readonly domain: string; readonly answer: RouteAnswer<Destination> }
+  /** The configuration was loaded again here: answers from before do not hold. */
+  | { readonly kind: 'deliver.rerouted' }
   | { readonly kind: 'deliver.up'; readonly conn: number }
   | { readonly kind: 'deliver.pull'; readonly conn: number; readonly want: number; readonly onHand: number }
   | { readonly kind: 'deliver.returned'; readonly conn: number; readonly items: readonly ReturnedItem[]; readonly reason: ReturnReason }

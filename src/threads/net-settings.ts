@@ -41,7 +41,6 @@ export function relayPolicy(config: Config): RelayPolicy {
     hostname: config.hostname,
     postmaster: config.postmaster,
     domains: config.domains,
-    routes: config.routes,
     relayFrom: cidrs(config.relayFrom),
   })
 }

@@ -18,7 +18,7 @@ import { dsnComposer } from './dsn.ts'
 import type { BoundListener, DeliverToOwner, OwnerToDeliver, OwnerToScheduler, SchedulerToOwner } from './messages.ts'
 import { packRows, packSettled, unpackSettlements } from './messages.ts'
 import { makePasswordPool } from './password-pool.ts'
-import { cidrs, ownerOptions, relayPolicy } from './net-settings.ts'
+import { cidrs, ownerOptions } from './net-settings.ts'
 import { SmtpService } from './smtp-service.ts'
 import { thisThread } from './thread.ts'
 import { kindOf, ownerOf } from './topology.ts'
@@ -56,7 +56,7 @@ const shards: number[] = []
 for (let shard = 0; shard < data.shards; shard++) if (ownerOf(shard, config.threads.net) === data.name) shards.push(shard)
 
 function spoolOptions(from: Config): SpoolOptions {
-  return ownerOptions(from, { clock: systemClock, random: systemRandom(), composeDsn: dsnComposer(from, relayPolicy(from)) })
+  return ownerOptions(from, { clock: systemClock, random: systemRandom(), composeDsn: dsnComposer(from) })
 }
 
 const owner = await SpoolOwner.open(config.dataDir, shards, spoolOptions(config), spoolHost)

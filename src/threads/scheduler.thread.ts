@@ -160,6 +160,9 @@ function fromDeliver(index: number, message: DeliverToScheduler): void {
     case 'deliver.route':
       scheduler.routeAnswer(message.domain, message.answer)
       break
+    case 'deliver.rerouted':
+      scheduler.routesChanged()
+      break
     case 'deliver.up':
       scheduler.connectionUp(message.conn)
       break

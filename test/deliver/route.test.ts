@@ -188,6 +188,24 @@ for (const [target, addresses] of HOST_TABLE) {
   })
 }
 
+test('targets that differ in their passwords only are sites of their own, and keep their passwords', async () => {
+  const lab: Lab = {
+    routes: [
+      ['a.example', 'smtps://anna:one@smart.example'],
+      ['b.example', 'smtps://anna:two@smart.example'],
+      ['*', 'smtps://anna:one@smart.example'],
+    ],
+  }
+  const passwordOf = ({ route: to }: { route: Destination }): string | undefined => (to.kind === 'hosts' ? to.auth?.password : undefined)
+  const [a, b, other] = await Promise.all(['a.example', 'b.example', 'c.example'].map((domain) => siteOf(lab, domain)))
+  assert(a && b && other)
+  assert.deepEqual(
+    [a.key, b.key, other.key],
+    ['', '#2', ''].map((end) => `smtps://anna@smart.example:465${end}`),
+  )
+  assert.deepEqual([a, b, other].map(passwordOf), ['one', 'two', 'one'])
+})
+
 test('a smart host brings its TLS, its user and its password, and the key tells no secret', async () => {
   const lab: Lab = { routes: [['*', 'smtps://anna:secret@smart.example']] }
   const { key, route: destination, ttlMs } = await siteOf(lab, 'example.org')

@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { after, test } from 'node:test'
-import { queueIsTried } from '../support/control.ts'
+import { ask, queueIsTried, queueList } from '../support/control.ts'
 import { greeted, handIn, handInBy } from '../support/mail.ts'
+import { freePort } from '../support/ports.ts'
 import { startServer, type ServerConfig } from '../support/server.ts'
 import type { SmtpClient } from '../support/smtp-client.ts'
 import { SmtpSink } from '../support/smtp-sink.ts'
@@ -107,6 +108,28 @@ test('a new retry time holds for what is put off from now on', async () => {
   assert.ok(Math.abs((await hoursUntilNext()) - 10) <= 1.1)
   await reload(config(fresh, { retry: { first: '2h', max: '20h', expire: '5d' } }))
   await eventually(10_000, 'the new time', async () => (Math.abs((await hoursUntilNext()) - 2) <= 0.3 ? true : undefined))
+})
+
+test('mail that waits for a site that is down follows a new route at once, and so does what was put off', async () => {
+  const nobody = await freePort()
+  await reload({
+    ...config(fresh),
+    routes: [
+      { domain: 'slow.test', to: `smtp://127.0.0.1:${slow.port}` },
+      { domain: '*', to: `smtp://127.0.0.1:${nobody}` },
+    ],
+  })
+  await eventually(10_000, 'the dead route is used', async () => {
+    await handIn(server, { to: 'waits@dead.test' })
+    const lines = await queueList(server, { recipient: 'waits@dead.test' })
+    return lines.some(({ site }) => site.includes(String(nobody))) || undefined
+  })
+  await handIn(server, { to: 'later@slow.test' })
+  await queueIsTried(server, 1, { recipient: 'later@slow.test' })
+  await reload({ ...config(fresh), routes: [{ domain: '*', to: `smtp://127.0.0.1:${fresh.port}` }] })
+  await fresh.until(10_000, 'the waiting mail', () => fresh.messages.some(({ to }) => to.includes('waits@dead.test')))
+  await ask(server, 'queue.retry', { recipient: 'later@slow.test' })
+  await fresh.until(10_000, 'the mail that was put off', () => fresh.messages.some(({ to }) => to.includes('later@slow.test')))
 })
 
 test('less room than minFreeBytes asks for refuses mail with 452, and more room takes it again', async () => {

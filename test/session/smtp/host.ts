@@ -234,7 +234,6 @@ export interface TestSettings {
   readonly relayFrom?: readonly string[]
   readonly xclientFrom?: readonly string[]
   readonly domains?: Readonly<Record<string, readonly string[]>>
-  readonly routes?: Readonly<Record<string, string>>
   readonly postmaster?: string
   /** Addresses and `*@domain` of each account. */
   readonly accounts?: Readonly<Record<string, readonly string[]>>
@@ -289,7 +288,6 @@ function relayPolicy(settings: TestSettings): RelayPolicy {
   return new RelayPolicy({
     hostname: 'mx.example.org',
     domains: Object.entries(domains).map(([name, deliverTo]) => ({ name, deliverTo })),
-    routes: Object.entries(settings.routes ?? { '*': 'mx' }).map(([domain, to]) => ({ domain, to })),
     relayFrom: relayFrom.value,
     ...(settings.postmaster !== undefined && { postmaster: settings.postmaster }),
   })

@@ -53,7 +53,6 @@ function config(): SmtpSessionConfig {
   const relay = new RelayPolicy({
     hostname: 'mx.example.org',
     domains: [],
-    routes: [{ domain: '*', to: 'smtp://127.0.0.1:2526' }],
     relayFrom: relayFrom.value,
   })
   return {
