@@ -79,7 +79,8 @@ class NetSocket implements PeerSocket {
   }
 
   write(bytes: Buffer, done?: () => void): boolean {
-    if (this.#socket.destroyed) return true
+    // `closed` follows: a content must not seem to be sent meanwhile.
+    if (this.#socket.destroyed) return false
     this.#socket.write(bytes, done)
     return this.#socket.writableLength < BODY_PIECE_BYTES
   }

@@ -32,7 +32,7 @@ export interface SocketEvents {
 export interface PeerSocket {
   /**
    * The bytes must not change until `done` is called, never without one. False: more than the high-water mark is waiting;
-   * `drained` follows.
+   * `drained` or `closed` follows.
    */
   write(bytes: Buffer, done?: () => void): boolean
   /** Begins a handshake behind what was written; `secured` or `closed` follows. Unread plain text is discarded. */

@@ -120,12 +120,17 @@ export class Peer {
   }
 }
 
+const END = '\r\n.\r\n'
+
 class Session {
   readonly #peer: Peer
   readonly #behaviour: Behaviour
   readonly #socket: Socket
   readonly #connection: number
   #input = ''
+  /** What came behind `#input`, and its last characters. */
+  readonly #held: string[] = []
+  #edge = ''
   #mode: 'command' | 'data' | 'deaf' = 'command'
   #to: string[] = []
   /** Answers leave one after the other, also those that take their time. */
@@ -141,8 +146,13 @@ class Session {
     this.#answer('banner', '')
   }
 
+  /** A content that has no end yet is only kept: searched from its start each time, 20 MB took the peer longer than it has. */
   #ingest(text: string): void {
-    this.#input += text
+    const near = this.#edge + text
+    this.#edge = near.slice(-END.length + 1)
+    this.#held.push(text)
+    if (this.#mode === 'data' && !near.includes(END)) return
+    this.#input += this.#held.splice(0).join('')
     while (this.#mode !== 'deaf' && this.#step()) continue
   }
 
