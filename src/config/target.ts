@@ -67,11 +67,6 @@ export function parseTarget(text: string): Result<Target, string> {
   return hostTarget(text, scheme)
 }
 
-/** Whether a routing domain is a static target rather than a domain to look up. */
-export function isTarget(domain: string): boolean {
-  return domain.includes(':') && !domain.startsWith('[')
-}
-
 function captureTarget(dir: string): Result<Target, string> {
   if (dir === '') return err('capture: needs a directory, as in capture:./captured')
   return ok({ kind: 'capture', dir, key: `capture:${dir}` })

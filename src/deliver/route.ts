@@ -1,14 +1,14 @@
 // From a routing domain to its site: which rule holds, which hosts take the mail, and under which name limits count.
 // Deliver threads; the scheduler keeps the answers for their time and asks one question a domain at a time.
 //
-// A routing domain is a domain or an address literal (in spools of earlier versions also the key of a static target).
+// A routing domain is a domain or an address literal.
 // Where it goes is decided here and now, so that mail that waits follows a changed route. Sites are named by the keys of
 // their targets, which hold no password.
 
 import { createHash } from 'node:crypto'
 import type { Config } from '../config/schema.ts'
 import { DomainTable } from '../config/domain-table.ts'
-import { isTarget, parseTarget } from '../config/target.ts'
+import { parseTarget } from '../config/target.ts'
 import type { HostTarget, Target } from '../config/target.ts'
 import { canonicalAddress } from '../lib/address.ts'
 import { assert } from '../lib/assert.ts'
@@ -115,7 +115,7 @@ export class Router {
   }
 
   async #answer(domain: string): Promise<Answer> {
-    const plan = isTarget(domain) ? this.#planOfTarget(domain) : this.#planOfDomain(domain)
+    const plan = this.#domains.find(domain) ?? this.#routes.find(domain) ?? err('none is configured')
     if (!plan.ok) return temporary('4.3.5', `Route for ${domain}: ${plan.error}`)
     switch (plan.value.kind) {
       case 'mx':
@@ -127,17 +127,6 @@ export class Router {
       case 'capture':
         return this.#site(plan.value.key, '', { kind: 'capture', dir: plan.value.dir }, STATIC_TTL_MS)
     }
-  }
-
-  #planOfTarget(text: string): Rule {
-    const known = this.#targets.get(text)
-    if (known) return planOf([known])
-    const parsed = parseTarget(text)
-    return parsed.ok ? planOf([parsed.value]) : parsed
-  }
-
-  #planOfDomain(domain: string): Rule {
-    return this.#domains.find(domain) ?? this.#routes.find(domain) ?? err('none is configured')
   }
 
   async #byMx(domain: string): Promise<Answer> {

@@ -9,8 +9,8 @@
 // above all, are passed over; those of a queue that has its share are left where they are.
 //
 // Why a scan and no index by (queue, class, tenant, due): such a key would be written, moved and removed with every message
-// and every retry, on the path that all mail takes, for a state that is rare. A scan costs seconds a million (an estimate) and brings in
-// up to half of memory. The price: a retry, a warning or an expiry of a group without a row may be late by a scan and its
+// and every retry, on the path that all mail takes, for a state that is rare. A scan costs seconds a million (an estimate)
+// and brings in up to half of memory. The price: a retry, a warning or an expiry of a group without a row may be late by a scan and its
 // pause, and MT-PRIORITY orders rows in memory only.
 
 import type { QueueRow } from '../spool/types.ts'
@@ -186,7 +186,7 @@ export function endScan<R>(q: QueueState<R>, complete: boolean): void {
   plan(q)
 }
 
-/** Whether a group that a scan found stays in the spool for now. */
+/** Whether a group that a scan found stays in the spool, until the next scan at least. */
 export function isLeftOut<R>(q: QueueState<R>, facts: QueueRow): boolean {
   const { backlog } = q
   if (!backlog.scanning) return false

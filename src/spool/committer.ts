@@ -1,7 +1,7 @@
 // Decides when a shard commits and what goes together: one group in flight, everything that comes meanwhile is the next.
 // Owner thread.
 //
-// - New messages start a group at once; changes alone wait for company up to `settleDelayMsMax`.
+// - New messages start a group at once; changes wait for company up to `settleDelayMsMax`, whether new mail comes or not.
 // - A failed commit: new messages are refused, changes are kept. After a pause (doubling) an empty commit asks whether
 //   the disk works again; on a full disk it also lets LMDB use the pages that the last commit freed. Then groups start
 //   small and grow: on a nearly full disk one removal fits where many do not.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { isTarget, parseTarget } from '../../src/config/target.ts'
+import { parseTarget } from '../../src/config/target.ts'
 
 const smtp = (host: string, port: number, more: object = {}): object => {
   const where = host.includes(':') ? `[${host}]` : host
@@ -114,11 +114,6 @@ test('neither keys nor errors show the password', () => {
     const target = parseTarget(text)
     assert.doesNotMatch(target.ok ? target.value.key : target.error, /sEcReT/)
   }
-})
-
-test('a static target is told from a domain and from an address literal', () => {
-  for (const text of ['smtp://127.0.0.1:2526', 'discard:', 'capture:/x', 'lmtp://h:24']) assert.equal(isTarget(text), true, text)
-  for (const text of ['example.org', '[192.0.2.1]', '[IPv6:2001:db8::1]']) assert.equal(isTarget(text), false, text)
 })
 
 test('no text makes the parser throw', () => {

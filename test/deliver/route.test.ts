@@ -218,25 +218,6 @@ test('a smart host brings its TLS, its user and its password, and the key tells 
   assert.equal(destination.hosts[0]?.port, 465)
 })
 
-test('a routing domain that is a target finds its password in the configuration', async () => {
-  const lab: Lab = { domains: [['ours.example', ['smtp://anna:secret@smart.example']]] }
-  const { route: destination } = await siteOf(lab, 'smtp://anna@smart.example:25')
-  assert.equal(destination.kind === 'hosts' && destination.auth?.password, 'secret')
-})
-
-test('a target whose password is no longer configured waits', async () => {
-  const answer = await route(router({}).router, 'smtp://anna@smart.example:25')
-  assert(answer.kind === 'temporary')
-  assert.equal(answer.reply.enhanced, '4.3.5')
-  assert.match(answer.reply.text, /user and password must both be given/)
-})
-
-test('a routing domain that is a target needs no rule', async () => {
-  for (const text of ['smtp://192.0.2.3:26', 'lmtp://127.0.0.1:2003', 'discard:', 'capture:/var/mail']) {
-    assert.equal((await siteOf({ routes: [] }, text)).key, text)
-  }
-})
-
 test('several targets of one domain are tried in order', async () => {
   const lab: Lab = { domains: [['ours.example', ['lmtp://second.example:2003', 'lmtp://dead.example:2003', 'lmtp://smart.example:2004']]] }
   const { key, route: destination, ttlMs } = await siteOf(lab, 'ours.example')
