@@ -86,10 +86,9 @@ export class DiskGauge {
 
   /** Compares with the limit, which may have changed. */
   judge(): void {
-    const limit = this.#ports.minFreeBytes()
-    const again = this.#full ? limit * AGAIN_SHARE : 0
+    const limit = this.#ports.minFreeBytes() * (this.#full ? 1 + AGAIN_SHARE : 1)
     const spent = this.#spentBytes
-    this.#full = this.freeBytes - spent < limit + again || this.#realBytes - spent < limit * REAL_SHARE
+    this.#full = this.freeBytes - spent < limit || this.#realBytes - spent < limit * REAL_SHARE
   }
 
   #next(): void {
