@@ -261,11 +261,24 @@ function trace(context: VerbContext, direction: 'in' | 'out'): Verb {
   }
 }
 
+/** Groups without a row in memory. */
+async function pagedOut(context: VerbContext, inMemory: Readonly<Record<string, number>>): Promise<number> {
+  let groups = 0
+  const owners = context.threads().filter((name) => name.startsWith('net.'))
+  await Promise.all(owners.map((name) => context.asker.ask(name, 'groups', {}, (row) => (groups += row as number))))
+  return Math.max(
+    0,
+    Object.values(inMemory).reduce((left, n) => left - n, groups),
+  )
+}
+
 function metrics(context: VerbContext): Verb {
   return async (_args, caller) => {
     const queue: Record<string, number> = {}
+    let isPaging = false
     await context.asker.ask('scheduler', 'counts', {}, (row) => Object.assign(queue, row))
-    caller.row(prometheusText(context.metrics, queue))
+    await context.asker.ask('scheduler', 'paging', {}, (row) => (isPaging = row as boolean))
+    caller.row(prometheusText(context.metrics, { ...queue, paged: isPaging ? await pagedOut(context, queue) : 0 }))
     return 0
   }
 }

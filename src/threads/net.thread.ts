@@ -212,6 +212,10 @@ thread.run({
   stop: () => void stop(),
   ask: (verb, args, answer) => {
     if (verb === 'trace') return traces.add(args, answer)
+    if (verb === 'groups') {
+      answer.row(owner.counts().groups)
+      return answer.end()
+    }
     if (verb !== 'admin') return answer.end(`a net thread has no verb ${verb}`)
     const { action, refs } = args as { action: AdminAction; refs: RowRef[] }
     owner.admin(action, refs).then(

@@ -7,7 +7,7 @@ import { ask, explanation } from '../support/control.ts'
 import { greeted, handIn, handInBy } from '../support/mail.ts'
 import { freePort } from '../support/ports.ts'
 import { TempFolder } from '../support/process.ts'
-import { startServer, type ServerConfig } from '../support/server.ts'
+import { startServer, type Server, type ServerConfig } from '../support/server.ts'
 import { SmtpSink } from '../support/smtp-sink.ts'
 import { eventually } from '../support/wait.ts'
 
@@ -36,6 +36,12 @@ interface Site {
   readonly held: number
 }
 
+async function queueMetrics(server: Server): Promise<{ all: number; paged: number }> {
+  const { stdout } = await server.command('metrics')
+  const samples = [...stdout.matchAll(/^rohrpost_queue\{state="([a-z]+)"\} (\d+)$/gm)].map(([, state, n]) => [state, Number(n)] as const)
+  return { all: samples.reduce((sum, [, n]) => sum + n, 0), paged: new Map(samples).get('paged') ?? NaN }
+}
+
 test('a backlog beyond memory is taken, hides nothing, is reached by operators, and arrives', async () => {
   const ids: string[] = []
   {
@@ -53,6 +59,9 @@ test('a backlog beyond memory is taken, hides nothing, is reached by operators, 
 
     const total = async (): Promise<Site | undefined> => (await ask<Site>(server, 'queue.summary')).find(({ site }) => site === dead)
     await eventually(MS_MAX, 'the summary counts what is not in memory', async () => (await total())?.ready === MESSAGES || undefined)
+    const { all, paged } = await queueMetrics(server)
+    assert.equal(all, MESSAGES, 'the metrics count what is not in memory')
+    assert.ok(paged >= MESSAGES - LIMIT, `${paged} paged`)
     assert.equal((await ask(server, 'queue.list', { site: dead })).length, MESSAGES)
     const bindings = await Promise.all(ids.filter((_, n) => n % 50 === 0).map(async (id) => (await explanation(server, id)).binding?.limit))
     assert.ok(bindings.includes('residentEntries'), bindings.join(' '))
