@@ -11,7 +11,15 @@ export type Port = MessagePort | Worker
 /** How long a message that is not urgent waits for company: a post costs 30 to 40 µs, most of it the waking of a thread. */
 const PATIENCE_MS = 2
 
-export class Channel<Out, In> {
+/** The sending end of a channel: what the parts of a thread see of it. Messages arrive in the order they were sent in. */
+export interface Sender<Out> {
+  /** Leaves at the end of the turn. */
+  send(message: Out): void
+  /** For what nobody waits for at the other end: leaves with the next message of `send`, or a little later. */
+  sendSoon(message: Out): void
+}
+
+export class Channel<Out, In> implements Sender<Out> {
   readonly #port: Port
   #batch: Out[] = []
   #scheduled: 'no' | 'soon' | 'now' = 'no'
@@ -32,7 +40,6 @@ export class Channel<Out, In> {
     atTurnEnd(this.#flush)
   }
 
-  /** For what nobody waits for at the other end: leaves with the next message of `send`, or a little later. */
   sendSoon(message: Out): void {
     this.#batch.push(message)
     if (this.#scheduled !== 'no') return
