@@ -1,4 +1,4 @@
-// A net thread: listeners, sessions, and the shards it owns. Wiring between sockets, session/smtp, spool/owner.ts and channels.
+// A net thread: listeners, sessions, and the shards it owns. Wiring between sockets, session/smtp, owner-service.ts and channels.
 
 import type { Socket } from 'node:net'
 import type { MessagePort } from 'node:worker_threads'
@@ -10,15 +10,13 @@ import { ConnectionCounts, Front, type Endpoints, type FrontRefusal } from '../n
 import { listen } from '../net/listener.ts'
 import { ServerTls } from '../net/tls.ts'
 import { makeAuthenticator } from '../session/auth/authenticator.ts'
-import { SpoolOwner } from '../spool/owner.ts'
 import type { AdminAction, RowRef, SpoolEvent, SpoolHost, SpoolOptions } from '../spool/ports.ts'
-import type { QueueRow } from '../spool/types.ts'
 import { Channel } from './channel.ts'
 import { dsnComposer } from './dsn.ts'
 import type { BoundListener, DeliverToOwner, OwnerToDeliver, OwnerToScheduler, SchedulerToOwner } from './messages.ts'
-import { packRows, packSettled, unpackSettlements } from './messages.ts'
 import { makePasswordPool } from './password-pool.ts'
 import { cidrs, ownerOptions } from './net-settings.ts'
+import { OwnerService } from './owner-service.ts'
 import { SmtpService } from './smtp-service.ts'
 import { thisThread } from './thread.ts'
 import { kindOf, ownerOf } from './topology.ts'
@@ -27,9 +25,6 @@ import { Traces } from './traces.ts'
 const thread = thisThread()
 const { data, log, metrics } = thread
 let config: Config = data.config
-let scheduler: Channel<OwnerToScheduler, SchedulerToOwner> | undefined
-/** Grows with each scheduler: a scan for a dead one ends early. */
-let schedulerEpoch = 0
 
 const EVENT_COUNTERS = {
   reception: 'rohrpost_accepted_total',
@@ -42,10 +37,8 @@ const EVENT_COUNTERS = {
   admin: undefined,
 } as const
 
-const spoolHost: SpoolHost = {
+const spoolEvents: Pick<SpoolHost, 'log' | 'event'> = {
   log,
-  announce: (rows) => scheduler?.sendSoon({ kind: 'spool.announce', rows: packRows(rows) }),
-  settled: (items) => scheduler?.sendSoon({ kind: 'spool.settled', items: packSettled(items) }),
   event: (event: SpoolEvent) => {
     const counter = EVENT_COUNTERS[event.type]
     if (counter) metrics.add(counter)
@@ -59,7 +52,8 @@ function spoolOptions(from: Config): SpoolOptions {
   return ownerOptions(from, { clock: systemClock, random: systemRandom(), composeDsn: dsnComposer(from) })
 }
 
-const owner = await SpoolOwner.open(config.dataDir, shards, spoolOptions(config), spoolHost)
+const service = await OwnerService.open(config.dataDir, shards, spoolOptions(config), spoolEvents)
+const { owner } = service
 const passwords = makePasswordPool({ report: (problem) => log.error({ problem }, 'passwords cannot be checked') })
 const authenticator = await makeAuthenticator(config, { clock: systemClock, passwords, log, memory: data.auth })
 const tls = config.listeners.some((listener) => listener.tls !== 'off') ? await ServerTls.load(config, data.ticketKeys) : undefined
@@ -106,73 +100,14 @@ async function openListeners(): Promise<BoundListener[]> {
   return bound
 }
 
-function fromScheduler(message: SchedulerToOwner): void {
-  switch (message.kind) {
-    case 'schedule.more':
-      scanned()
-      break
-    case 'schedule.scan':
-      scan(message.scan)
-      break
-    case 'schedule.expire':
-      owner.expire(message.rows)
-      break
-    case 'schedule.warn':
-      owner.warn(message.rows)
-      break
-    case 'schedule.bounce':
-      owner.bounce(message.rows, message.reply)
-      break
-  }
-}
-
-/** Batches of a scan that may be on their way at once: a scheduler that is slower than the scan shall not hoard them. */
-const SCAN_WINDOW = 4
-let scanning = 0
-let goOn: (() => void) | undefined
-
-function scanned(): void {
-  scanning--
-  goOn?.()
-}
-
-/** Room for one more batch, or a scheduler that is not the one any more. */
-async function hasRoom(epoch: number): Promise<boolean> {
-  while (scanning >= SCAN_WINDOW && epoch === schedulerEpoch) await new Promise<void>((resolve) => (goOn = resolve))
-  return epoch === schedulerEpoch
-}
-
-async function announceAll(epoch: number, scan: number): Promise<void> {
-  const announce = (rows: readonly QueueRow[]): boolean => {
-    if (epoch !== schedulerEpoch) return false
-    scanning++
-    scheduler?.send({ kind: 'spool.scan', rows: packRows(rows) })
-    return true
-  }
-  await owner.rescan(announce, () => hasRoom(epoch))
-  if (epoch === schedulerEpoch) scheduler?.send({ kind: 'spool.scanned', scan, shards })
-}
-
-/** Scans follow one another: they share the window. */
-let scans: Promise<void> = Promise.resolve()
-
-function scan(number: number): void {
-  const epoch = schedulerEpoch
-  scans = scans.then(() => announceAll(epoch, number))
-}
-
 function peer(name: string, port: MessagePort): void {
   if (kindOf(name) === 'scheduler') {
-    schedulerEpoch++
-    scanning = 0
-    goOn?.()
-    scheduler = new Channel<OwnerToScheduler, SchedulerToOwner>(port, fromScheduler)
-    scan(0)
+    service.schedulerUp(new Channel<OwnerToScheduler, SchedulerToOwner>(port, (message) => service.fromScheduler(message)))
     return
   }
-  const channel: Channel<OwnerToDeliver, DeliverToOwner> = new Channel<OwnerToDeliver, DeliverToOwner>(port, (message) => {
-    owner.settle(unpackSettlements(message.settlements), () => channel.sendSoon({ kind: 'spool.ack', batch: message.batch }))
-  })
+  const channel: Channel<OwnerToDeliver, DeliverToOwner> = new Channel<OwnerToDeliver, DeliverToOwner>(port, (message) =>
+    service.fromDeliver(channel, message),
+  )
 }
 
 /** Sessions end themselves when their transaction is over; what is left after main's patience ends with the thread. */
