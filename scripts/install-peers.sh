@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Installs what `npm run test:interop` and `npm run bench -- --neutral` talk to, on Debian 12 or 13. Needs root or sudo.
 #
-# Postfix, Dovecot, haproxy, unbound, swaks, python3 and iproute2 come from apt. Exim and OpenSMTPD conflict with Postfix
+# Postfix, Dovecot, haproxy, unbound, swaks, GNU SASL, curl and others come from apt. Exim and OpenSMTPD conflict with Postfix
 # there, so they are downloaded and unpacked into a folder (ROHRPOST_PEERS, by default /var/cache/rohrpost-peers), and only
 # the libraries that they need are installed. No service is started, now or at the next boot.
 # Running it again does nothing when all is there.
 set -euo pipefail
 
 FOLDER=${ROHRPOST_PEERS:-/var/cache/rohrpost-peers}
-PACKAGES=(postfix swaks libnet-ssleay-perl msmtp dovecot-core dovecot-lmtpd haproxy unbound python3 iproute2 openssl ca-certificates)
+PACKAGES=(postfix swaks libnet-ssleay-perl msmtp gsasl curl dovecot-core dovecot-lmtpd haproxy unbound python3 iproute2 openssl ca-certificates)
 UNPACKED=(exim4-daemon-heavy opensmtpd)
 SERVICES=(postfix dovecot haproxy unbound)
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
