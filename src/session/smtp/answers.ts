@@ -240,7 +240,16 @@ export function ending(why: Ending, hostname: string): Answer {
 }
 
 /** Why the server ends a connection by itself. */
-export type Ending = 'timeout' | 'shutdown' | 'errors' | 'auth-failures' | 'idle-commands' | 'messages' | 'not-smtp' | 'flood' | 'xclient'
+export type Ending =
+  | 'timeout'
+  | 'shutdown'
+  | 'errors'
+  | 'auth-failures'
+  | 'idle-commands'
+  | 'messages'
+  | 'not-smtp'
+  | 'flood'
+  | 'chunk-size'
 
 const ENDINGS: Readonly<Record<Ending, readonly [enhanced: string, text: string]>> = {
   timeout: [Enhanced.timeout, 'timeout, closing connection'],
@@ -251,5 +260,5 @@ const ENDINGS: Readonly<Record<Ending, readonly [enhanced: string, text: string]
   messages: [Enhanced.temporaryPolicy, 'too many messages on this connection, closing connection'],
   'not-smtp': [Enhanced.temporaryPolicy, 'this is a mail server, closing connection'],
   flood: [Enhanced.temporaryPolicy, 'too much data behind the limit, closing connection'],
-  xclient: [Enhanced.temporaryPolicy, 'XCLIENT failed, closing connection'],
+  'chunk-size': [Enhanced.temporaryPolicy, 'end of the chunk is unknown, closing connection'],
 }

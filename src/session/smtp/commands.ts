@@ -82,9 +82,9 @@ export const COMMANDS: readonly CommandRow[] = [
     verb: 'BDAT',
     word: Verb.bdat,
     stage: 'data',
-    // Its octets follow in any case, so that it answers out of sequence itself.
+    // Its octets follow in any case, so that it answers itself, out of sequence and without an argument.
     phases: ANY,
-    argument: 'required',
+    argument: 'optional',
     offered: (c) => c.config.extensions.chunking,
     keyword: () => 'CHUNKING',
     proceed: proceedBdat,

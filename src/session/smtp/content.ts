@@ -78,14 +78,14 @@ export function contentProblem(c: Conversation): Answer | undefined {
 }
 
 /** The message is not taken, but the session goes on. */
-export function refuseMessage(c: Conversation, answer: Answer): void {
+function refuseMessage(c: Conversation, answer: Answer): void {
   writeOnceOrForEach(c, answer.bytes)
   c.noteRefusal(answer, 'message')
   c.resetTransaction()
 }
 
 /** RFC 2033 §4.2: over LMTP each accepted RCPT has a reply of its own; ours are the same for all. */
-function writeOnceOrForEach(c: Conversation, bytes: Buffer): void {
+export function writeOnceOrForEach(c: Conversation, bytes: Buffer): void {
   const times = c.config.kind === 'lmtp' ? c.transaction.accepted : 1
   for (let i = 0; i < times; i++) c.host.write(bytes)
 }
@@ -122,6 +122,7 @@ function envelopeOf(c: Conversation, id: MessageId): Envelope {
     priority,
     deliverBy,
     releaseAt,
+    holdForSeconds: Math.max(0, params.holdFor),
   }
 }
 

@@ -205,10 +205,11 @@ export class SmtpSession {
     return lines.at
   }
 
-  /** What brings no message nearer: everything outside of a transaction, and NOOP and its like inside. */
+  /** What brings no message nearer: everything outside of a transaction, NOOP and its like inside, and empty chunks. */
   #countIdle(): void {
     const c = this.#c
-    if (c.inTransaction && ROWS.get(c.line.verb)?.stage !== 'command') return
+    const isEmptyChunk = c.line.verb === Verb.bdat && c.chunk.octets === 0
+    if (c.inTransaction && !isEmptyChunk && ROWS.get(c.line.verb)?.stage !== 'command') return
     c.idleCommands++
     if (c.idleCommands > c.config.limits.idleCommandsMax && c.waiting === 'nobody') c.end('idle-commands')
   }

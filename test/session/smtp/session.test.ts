@@ -265,3 +265,25 @@ test('an account may relay, and its rights end with STARTTLS', () => {
   assert.match(host.send(`${HELLO}MAIL FROM:<z@example.com>\r\nRCPT TO:<x@example.net>\r\n`), /550 5\.7\.1 Relaying denied\r\n$/)
   assert.match(host.send('RSET\r\nAUTH PLAIN AGEAYg==\r\n'), /235 2\.7\.0 Authentication successful\r\n$/)
 })
+
+test('a chunk of an unreadable size ends the session: its octets must not be taken for commands', () => {
+  for (const size of [
+    '',
+    ' ',
+    ' abc',
+    ' -1',
+    ' +6',
+    ' 6.0',
+    ' 0x6',
+    ' 6 FIRST',
+    ' 6 LAST LAST',
+    ' 99999999999999999999 LAST',
+    ' 6\t LAST',
+  ]) {
+    const host = greeted()
+    host.send(ENVELOPE)
+    const said = host.send(`BDAT${size}\r\nDATA\r\nSubject: smuggled\r\n\r\n.\r\n`)
+    assert.match(said, /^501 5\.5\.4 Syntax: BDAT size \[LAST\]\r\n421 4\.7\.0 [^\n]*\n$/, `BDAT${size}`)
+    assert.ok(host.closed)
+  }
+})
