@@ -23,8 +23,14 @@ function messageFields({ envelope, hostname, queueId }: DsnFacts): string {
     field('Arrival-Date', mailDate(envelope.acceptedAt)),
     // RFC 2852 §5.
     envelope.deliverBy === 0 ? '' : field('Deliver-By-Date', mailDate(envelope.deliverBy)),
+    envelope.releaseAt ? field('Future-Release-Request', holdRequest(envelope.releaseAt, envelope.holdForSeconds ?? 0)) : '',
     field('X-Rohrpost-Queue-Id', ascii(queueId)),
   ].join('')
+}
+
+/** RFC 4865 §5.1.2 item 2: what the HOLD parameter said; a time in UTC. */
+function holdRequest(releaseAt: number, holdForSeconds: number): string {
+  return holdForSeconds > 0 ? `for;${holdForSeconds}` : `until;${new Date(releaseAt).toISOString().replace('.000Z', 'Z')}`
 }
 
 function recipientFields(facts: DsnFacts, recipient: DsnRecipient, utf8: boolean): string {

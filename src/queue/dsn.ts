@@ -48,6 +48,8 @@ export interface DsnEnvelope {
   readonly flags: number
   readonly deliverBy: number
   readonly acceptedAt: number
+  readonly releaseAt?: number
+  readonly holdForSeconds?: number
 }
 
 export interface DsnFacts {

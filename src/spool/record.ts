@@ -41,12 +41,13 @@ const EXTENTS = 1
 
 function packEnvelope(e: Envelope): Buffer {
   const fixed = [e.acceptedAt, e.sender, e.flags, e.bytes, e.envid, e.tenant, e.account, e.client, e.priority, e.deliverBy]
-  return packr.pack([...fixed, e.releaseAt ?? 0, e.class ?? null])
+  return packr.pack([...fixed, e.releaseAt ?? 0, e.class ?? null, e.holdForSeconds ?? 0])
 }
 
 function unpackEnvelope(id: MessageId, bytes: Buffer): Envelope {
   const m = unpackArray(bytes)
   const releaseAt = number(m[10])
+  const holdForSeconds = number(m[12] ?? 0)
   return {
     id,
     acceptedAt: number(m[0]),
@@ -60,6 +61,7 @@ function unpackEnvelope(id: MessageId, bytes: Buffer): Envelope {
     priority: number(m[8]),
     deliverBy: number(m[9]),
     ...(releaseAt > 0 ? { releaseAt } : undefined),
+    ...(holdForSeconds > 0 ? { holdForSeconds } : undefined),
     ...(m[11] === null ? undefined : { class: number(m[11]) as QueueClass }),
   }
 }

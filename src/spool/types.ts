@@ -57,6 +57,8 @@ export interface Envelope {
   readonly deliverBy: number
   /** Earliest first attempt in ms since 1970 (FUTURERELEASE, RFC 4865); absent or 0: at once. */
   readonly releaseAt?: number
+  /** What HOLDFOR asked for, in seconds; absent or 0: `releaseAt` is what HOLDUNTIL asked for. */
+  readonly holdForSeconds?: number
   /** Scheduling class; absent: transactional when `priority` is above 0, else bulk. */
   readonly class?: QueueClass
 }

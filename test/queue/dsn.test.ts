@@ -129,6 +129,17 @@ test('DELIVERBY reports relays to peers without it, and with a trace all of them
   assert.equal(dsnOwed(traced, recipient('relayed', failure, { peerDeliverBy: true, peerDsn: true })), true)
 })
 
+test('a request to hold the message is reported as it was made (RFC 4865 §5.1.2)', () => {
+  const { facts } = load('failed')
+  const asked = (changes: Partial<DsnEnvelope>): string | undefined => {
+    const body = compose({ ...facts, envelope: { ...facts.envelope, ...changes } }).body.toString()
+    return /^Future-Release-Request: (.*)\r$/m.exec(body)?.[1]
+  }
+  assert.equal(asked({}), undefined)
+  assert.equal(asked({ releaseAt: Date.UTC(2026, 10, 24, 9), holdForSeconds: 3600 }), 'for;3600')
+  assert.equal(asked({ releaseAt: Date.UTC(2026, 10, 24, 9) }), 'until;2026-11-24T09:00:00Z')
+})
+
 test('nothing is composed when nobody is to be told', () => {
   const { facts } = load('failed')
   assert.equal(composeDsn({ ...facts, recipients: facts.recipients.map((one) => ({ ...one, notify: never })) }), undefined)

@@ -45,7 +45,10 @@ const envelope: fc.Arbitrary<Envelope> = fc
   })
   .chain((fixed) =>
     fc
-      .record({ releaseAt: fc.integer({ min: 1, max: 2 ** 45 }), class: queueClass }, { requiredKeys: [] })
+      .record(
+        { releaseAt: fc.integer({ min: 1, max: 2 ** 45 }), holdForSeconds: fc.integer({ min: 1, max: 1e9 }), class: queueClass },
+        { requiredKeys: [] },
+      )
       .map((optional) => ({ ...fixed, ...optional })),
   )
 
