@@ -3,9 +3,8 @@
 // Hosts and their addresses are tried in order until a session is open; only when none is left has the connection failed.
 // A failed opportunistic handshake is tried once more on the same address in plain text. Invariant: `down` is said once.
 
-import { isIPv6 } from 'node:net'
 import type { Clock } from '../lib/clock.ts'
-import type { GrantItem, ReturnedItem, ReturnReason, RowRef } from '../queue/ports.ts'
+import type { ConnectionEnd, GrantItem, ReturnedItem, ReturnReason, RowRef } from '../queue/ports.ts'
 import type { Settlement } from '../spool/types.ts'
 import type { Reply } from '../wire/smtp/reply.ts'
 import { PieceReader } from './body-reader.ts'
@@ -17,17 +16,10 @@ import type { Line, LineHost } from './line.ts'
 import type { PiecePool } from './piece.ts'
 import type { TlsResult } from './opening.ts'
 import type { Output } from './output.ts'
-import type {
-  Destination,
-  DestinationHost,
-  DeliverSite,
-  EgressSource,
-  HostsDestination,
-  MessageReader,
-  StoredMessage,
-  TlsPolicy,
-} from './ports.ts'
-import type { TlsFailures } from './tls-memory.ts'
+import type { Destination, DeliverSite, EgressSource, HostsDestination, MessageReader, StoredMessage, TlsPolicy } from './ports.ts'
+import type { Failures } from './recent.ts'
+import { hostKey, peerOf, targetsOf } from './targets.ts'
+import type { Guard, Reach, Target, TargetList } from './targets.ts'
 import type { PeerSocket, SocketEvents, Transport } from './transport.ts'
 import type { LineTrace } from './writer.ts'
 
@@ -39,17 +31,11 @@ export interface ConnectionContext {
   readonly transport: Transport
   readonly output: Output
   readonly pieces: PiecePool
-  readonly tlsFailures: TlsFailures
-  /** Why an address of a foreign host must not be connected to, undefined when it may. */
-  readonly refuses: (host: string, address: string) => string | undefined
+  /** Failed opportunistic handshakes by `name:port`. */
+  readonly tlsFailures: Failures
+  readonly reach: Reach
+  readonly refuses: Guard
   readonly nonce: () => string
-}
-
-/** One address to try. */
-interface Target {
-  readonly host: DestinationHost
-  readonly address: string
-  readonly localAddress: string | undefined
 }
 
 /** `connect` and `tls` are ours; afterwards the client knows what it waits for. */
@@ -66,9 +52,7 @@ export class Connection implements Line, ClientHost, SocketEvents {
   readonly #source: EgressSource
   readonly #trace: LineTrace | undefined
   readonly #pieces: PieceReader
-  readonly #targets: Target[]
-  /** Why addresses were left out, for the case that none is left. */
-  readonly #leftOut: string
+  readonly #list: TargetList
   #at = 0
   #phase: Phase = 'connect'
   #deadline = Infinity
@@ -104,9 +88,7 @@ export class Connection implements Line, ClientHost, SocketEvents {
       piece: (ticket, piece) => this.#client?.onPiece(ticket, piece, this.#now()),
       failed: (ticket, cause) => this.#client?.onPieceError(ticket, cause, this.#now()),
     })
-    const { targets, leftOut } = targetsOf(route, source, context)
-    this.#targets = targets
-    this.#leftOut = leftOut
+    this.#list = targetsOf(route, source, context.limits, context.refuses, context.reach, this.#startedAt)
   }
 
   // ---- The dispatcher's side ----
@@ -143,7 +125,7 @@ export class Connection implements Line, ClientHost, SocketEvents {
   }
 
   follows(route: Destination): boolean {
-    const target = this.#targets[this.#at]
+    const target = this.#target
     if (route.kind !== 'hosts' || !target || route.protocol !== this.#route.protocol || route.tls !== this.#route.tls) return false
     if (route.auth?.user !== this.#route.auth?.user || route.auth?.password !== this.#route.auth?.password) return false
     const { name, port } = target.host
@@ -160,15 +142,20 @@ export class Connection implements Line, ClientHost, SocketEvents {
 
   // ---- Addresses ----
 
+  /** The one that is tried or used; undefined when none is left. */
+  get #target(): Target | undefined {
+    return this.#list.targets[this.#at]
+  }
+
   #try(): void {
-    const target = this.#targets[this.#at]
+    const target = this.#target
     if (!target) return this.#exhausted()
     const { host, address, localAddress } = target
     this.#phase = 'connect'
     this.#client = undefined
     this.#tls = ''
     this.#tlsFallback ||= this.#policy === 'opportunistic' ? this.#context.tlsFailures.cause(hostKey(host), this.#now()) : ''
-    this.#deadline = this.#now() + this.#context.limits.connectTimeoutMs
+    this.#deadline = this.#now() + this.#list.connectTimeoutMs
     this.#trace?.line('note', `connecting to ${peerOf(target)}`)
     this.#socket = this.#context.transport.connect({ address, port: host.port, localAddress }, this)
   }
@@ -182,16 +169,17 @@ export class Connection implements Line, ClientHost, SocketEvents {
   #exhausted(): void {
     const last = this.#last
     if (last) this.#down(last.stage === 'connect' ? 'failed' : 'throttled', last.stage, last.reply)
-    else this.#down('failed', 'connect', reply('4.4.4', this.#leftOut || 'the destination has no address'))
+    else this.#down('failed', 'connect', reply('4.4.4', this.#list.leftOut || 'the destination has no address'))
   }
 
-  /** A target did not give a session. */
+  /** The target did not give a session. */
   #failed(stage: string, why: Reply): void {
     this.#trace?.line('note', `${stage}: ${why.code === 0 ? '' : `${why.code} `}${why.text}`)
     this.#last = { opened: false, kind: 'throttled', stage, reply: why, messages: 0 }
-    if (this.#closing) this.#down('closed', stage, why)
+    if (this.#closing) return this.#down('closed', stage, why)
+    if (why.code === 0) this.#context.reach.failed(this.#target as Target, why.text, this.#now())
     // A password that was refused is not tried at every address: accounts get locked.
-    else if (stage === 'auth') this.#down('throttled', stage, why)
+    if (stage === 'auth') this.#down('throttled', stage, why)
     else this.#next()
   }
 
@@ -219,7 +207,7 @@ export class Connection implements Line, ClientHost, SocketEvents {
   }
 
   closed(cause: string): void {
-    const target = this.#targets[this.#at]
+    const target = this.#target
     if (this.#phase === 'down' || !target) return
     const handshaking = this.#handshaking
     this.#handshaking = false
@@ -246,7 +234,7 @@ export class Connection implements Line, ClientHost, SocketEvents {
   }
 
   #handshake(phase: Phase): void {
-    const { host } = this.#targets[this.#at] as Target
+    const { host } = this.#target as Target
     this.#phase = phase
     this.#handshaking = true
     this.#deadline = this.#now() + this.#context.limits.startTlsTimeoutMs
@@ -254,7 +242,7 @@ export class Connection implements Line, ClientHost, SocketEvents {
   }
 
   #speak(tls?: TlsResult): void {
-    const target = this.#targets[this.#at] as Target
+    const target = this.#target as Target
     this.#phase = 'session'
     this.#client = new SmtpClient(this.#clientOptions(target), this, this.#context.output, this.#trace)
     this.#client.start(this.#now(), tls)
@@ -304,8 +292,10 @@ export class Connection implements Line, ClientHost, SocketEvents {
   }
 
   opened(session: SessionInfo): void {
+    const target = this.#target as Target
+    this.#context.reach.worked(target)
     this.#host.up({
-      peer: peerOf(this.#targets[this.#at] as Target),
+      peer: peerOf(target),
       tls: session.tls?.protocol ?? '',
       tlsFallback: session.tlsFallback,
       certificateError: session.tls?.certificateError ?? '',
@@ -331,9 +321,9 @@ export class Connection implements Line, ClientHost, SocketEvents {
     else this.#failed(end.stage, end.reply)
   }
 
-  #down(kind: 'failed' | 'throttled' | 'closed', stage: string, why: Reply): void {
+  #down(kind: ConnectionEnd['kind'], stage: string, why: Reply): void {
     if (this.#phase === 'down') return
-    const target = this.#targets[Math.min(this.#at, this.#targets.length - 1)]
+    const target = this.#target ?? this.#list.targets.at(-1)
     if (!this.#client) this.#socket?.destroy()
     this.#phase = 'down'
     this.#deadline = Infinity
@@ -358,32 +348,7 @@ function reply(enhanced: string, text: string): Reply {
   return { code: 0, enhanced, text }
 }
 
-function hostKey(host: DestinationHost): string {
-  return `${host.name}:${host.port}`
-}
-
-function peerOf(target: Target): string {
-  return `${target.host.name}[${target.address}]:${target.host.port}`
-}
-
 /** A site may ask for TLS where its route would do without. */
 function strictest(route: HostsDestination, required: boolean): TlsPolicy {
   return required && (route.tls === 'off' || route.tls === 'opportunistic') ? 'required' : route.tls
-}
-
-/** The addresses to try, in order; those that must not or cannot be reached are left out. */
-function targetsOf(route: HostsDestination, source: EgressSource, context: ConnectionContext): { targets: Target[]; leftOut: string } {
-  const targets: Target[] = []
-  let leftOut = ''
-  const bound = source.address4 !== undefined || source.address6 !== undefined
-  for (const host of route.hosts) {
-    for (const address of host.addresses) {
-      const refused = route.fromMx ? context.refuses(host.name, address) : undefined
-      const localAddress = isIPv6(address) ? source.address6 : source.address4
-      if (refused !== undefined) leftOut = `${host.name} has the address ${address}, which is refused (${refused})`
-      else if (bound && localAddress === undefined) leftOut = `source ${source.name} has no address to reach ${address} from`
-      else targets.push({ host, address, localAddress })
-    }
-  }
-  return { targets: targets.slice(0, context.limits.addressesPerConnectionMax), leftOut }
 }

@@ -22,7 +22,8 @@ import { Output } from './output.ts'
 import { PiecePool } from './piece.ts'
 import type { DeliverHost, DeliverSite, DeliverTrace, EgressSource, MessageReader } from './ports.ts'
 import { NetTransport } from './socket.ts'
-import { TlsFailures } from './tls-memory.ts'
+import { Failures } from './recent.ts'
+import { Reach } from './targets.ts'
 import type { Transport } from './transport.ts'
 import { lineTrace } from './writer.ts'
 
@@ -86,7 +87,8 @@ export class DeliverCore {
       transport: options.transport ?? new NetTransport({ clock, tlsSessionsMax: limits.tlsSessionsMax }),
       output: new Output(),
       pieces: new PiecePool(),
-      tlsFailures: new TlsFailures(limits.tlsSessionsMax, limits.tlsFailureMs),
+      tlsFailures: new Failures(limits.hostsRememberedMax, limits.tlsFailureMs),
+      reach: new Reach(limits.hostsRememberedMax, limits.silenceMs),
       refuses: () => undefined,
       nonce: options.nonce ?? (() => base64ToText(randomBytes(NONCE_BYTES))),
     }

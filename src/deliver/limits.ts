@@ -2,6 +2,8 @@
 
 import type { Limits } from '../config/limits.ts'
 
+const MINUTE = 60 * 1000
+
 export interface DeliverLimits extends Pick<
   Limits,
   | 'recipientsPerTransactionMax'
@@ -18,16 +20,33 @@ export interface DeliverLimits extends Pick<
   | 'finalDotTimeoutMs'
   | 'resetTimeoutMs'
 > {
-  /** Addresses tried for one connection before its site is backed off. Postfix tries 5; large sites list 10 and more. */
+  /** Addresses of one host tried for one connection, so that those of a dead one do not hide the next. Postfix tries 5 in all. */
+  readonly addressesPerHostMax: number
+  /**
+   * Addresses tried for one connection before its site is backed off; one of every host (RFC 5321 §5.1) even when those are
+   * more. As many times `connectTimeoutMs` are the longest that connecting takes.
+   */
   readonly addressesPerConnectionMax: number
-  /** TLS sessions kept for resumption, and hosts remembered for failed handshakes; a session is about 2 KB. */
+  /** How long an address that did not answer is tried behind all others. */
+  readonly silenceMs: number
+  /** TLS sessions kept for resumption; one is about 2 KB. */
   readonly tlsSessionsMax: number
+  /** Hosts remembered for failed handshakes, and addresses for their silence. */
+  readonly hostsRememberedMax: number
   /** How long a host whose opportunistic handshake failed is spoken to in plain text before TLS is tried again. */
   readonly tlsFailureMs: number
 }
 
 export function deliverLimits(limits: Limits): DeliverLimits {
-  return { ...limits, addressesPerConnectionMax: 10, tlsSessionsMax: 4096, tlsFailureMs: 10 * 60 * 1000 }
+  return {
+    ...limits,
+    addressesPerHostMax: 5,
+    addressesPerConnectionMax: 10,
+    silenceMs: 5 * MINUTE,
+    tlsSessionsMax: 4096,
+    hostsRememberedMax: 4096,
+    tlsFailureMs: 10 * MINUTE,
+  }
 }
 
 /** Items asked for at once: at 4,000 messages a second over ten connections, 40 are what one sends in 100 ms. */

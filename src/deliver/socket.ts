@@ -9,7 +9,7 @@ import type { Socket } from 'node:net'
 import { checkServerIdentity, connect as connectTls, createSecureContext } from 'node:tls'
 import type { PeerCertificate, SecureContext, TLSSocket } from 'node:tls'
 import { BODY_PIECE_BYTES } from './limits.ts'
-import { TlsSessions } from './tls-memory.ts'
+import { Recent } from './recent.ts'
 import type { ConnectTarget, PeerSocket, SocketEvents, TlsTarget, Transport } from './transport.ts'
 
 const READ_BYTES = 64 * 1024
@@ -29,7 +29,11 @@ export interface NetTransportOptions {
 interface Shared {
   readonly clock: Clock
   readonly buffer: Buffer
-  readonly sessions: TlsSessions
+  /**
+   * TLS sessions to resume. The key holds the policy: one that was made without checking the certificate must not stand for
+   * a checked one.
+   */
+  readonly sessions: Recent<Buffer>
   readonly context: () => SecureContext
 }
 
@@ -42,7 +46,7 @@ export class NetTransport implements Transport {
     this.#shared = {
       clock,
       buffer: Buffer.allocUnsafeSlow(READ_BYTES),
-      sessions: new TlsSessions(options.tlsSessionsMax),
+      sessions: new Recent(options.tlsSessionsMax),
       // Made at the first use, and once: it holds all authorities.
       context: () => (context ??= createSecureContext(ca ? { ca: [...ca] } : {})),
     }

@@ -104,14 +104,48 @@ test('an address that does not answer is left after its time, and the next one g
   )
 })
 
-test('no more addresses are tried than the limit says', () => {
-  const limits = { ...deliverLimits(defaultLimits), addressesPerConnectionMax: 2 }
-  const { core, host, net } = played([], { limits })
-  core.open(1, siteOf(hostsRoute(25, {}, ['192.0.2.1', '192.0.2.2', '192.0.2.3'])), 'default')
+test('ten dead addresses of the best host do not hide its backup', () => {
+  const { core, host, net } = played()
+  const dead = Array.from({ length: 10 }, (_, i) => `192.0.2.${i}`)
+  const hosts = [
+    { name: 'mx1', port: 25, addresses: dead, preference: 10 },
+    { name: 'mx2', port: 25, addresses: ['198.51.100.1'], preference: 20 },
+  ]
+  core.open(1, siteOf(hostsRoute(25, { hosts })), 'default')
+  for (const address of dead.slice(0, 5)) {
+    assert.equal(net.last.target.address, address)
+    net.last.events.closed('EHOSTUNREACH')
+  }
+  assert.equal(net.last.target.address, '198.51.100.1')
   net.last.events.closed('ECONNREFUSED')
-  net.last.events.closed('EHOSTUNREACH')
-  assert.equal(net.sockets.length, 2)
-  assert.match(host.downs.get(1)?.reply.text ?? '', /192\.0\.2\.2.*EHOSTUNREACH$/)
+  assert.equal(host.downs.get(1)?.reply.text, 'cannot connect to mx2[198.51.100.1]:25: ECONNREFUSED')
+})
+
+test('the next connection does not wait for an address that did not answer, until it has answered again', () => {
+  const { core, host, clock, net } = played()
+  const site = siteOf(hostsRoute(25, {}, ['192.0.2.1', '192.0.2.2']))
+  core.open(1, site, 'default')
+  clock.advance(31_000)
+  openSession(net)
+  core.open(2, site, 'default')
+  assert.equal(net.last.target.address, '192.0.2.2')
+  net.last.events.closed('ECONNREFUSED')
+  assert.equal(net.last.target.address, '192.0.2.1')
+  openSession(net)
+  core.open(3, site, 'default')
+  assert.equal(net.last.target.address, '192.0.2.1')
+  assert.equal(host.downs.size, 0)
+})
+
+test('an address that refuses in words is asked first again', () => {
+  const { core, net } = played()
+  const site = siteOf(hostsRoute(25, {}, ['192.0.2.1', '192.0.2.2']))
+  core.open(1, site, 'default')
+  net.last.events.connected()
+  net.last.say('554 not you\r\n')
+  openSession(net)
+  core.open(2, site, 'default')
+  assert.equal(net.last.target.address, '192.0.2.1')
 })
 
 test('a source binds to its address of the same family and leaves out addresses that it cannot reach', () => {

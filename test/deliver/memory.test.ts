@@ -1,9 +1,9 @@
-// The memories of a thread: output slabs, TLS sessions and failures.
+// The memories of a thread: output slabs, what was used last, what failed lately.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Output } from '../../src/deliver/output.ts'
-import { TlsFailures, TlsSessions } from '../../src/deliver/tls-memory.ts'
+import { Failures, Recent } from '../../src/deliver/recent.ts'
 
 test('output is composed in one piece, over the end of a slab too, and never written again', () => {
   const output = new Output()
@@ -29,23 +29,26 @@ test('output may be larger than a slab', () => {
   assert.equal(output.take()?.length, 200_001)
 })
 
-test('sessions that were not used for longest are forgotten', () => {
-  const sessions = new TlsSessions(2)
+test('values that were not used for longest are forgotten', () => {
+  const recent = new Recent<Buffer>(2)
   const [a, b, c] = ['a', 'b', 'c'].map((name) => Buffer.from(name)) as [Buffer, Buffer, Buffer]
-  sessions.set('a', a)
-  sessions.set('b', b)
-  assert.equal(sessions.get('a'), a)
-  sessions.set('c', c)
-  assert.deepEqual([sessions.get('a'), sessions.get('b'), sessions.get('c')], [a, undefined, c])
-  sessions.delete('c')
-  assert.equal(sessions.get('c'), undefined)
+  recent.set('a', a)
+  recent.set('b', b)
+  assert.equal(recent.get('a'), a)
+  recent.set('c', c)
+  assert.deepEqual([recent.get('a'), recent.get('b'), recent.get('c')], [a, undefined, c])
+  recent.delete('c')
+  assert.equal(recent.get('c'), undefined)
 })
 
-test('a failed handshake is remembered for its time', () => {
-  const failures = new TlsFailures(10, 1000)
+test('a failure is remembered for its time, or until it is no more', () => {
+  const failures = new Failures(10, 1000)
   failures.add('mx:25', 'broken', 5000)
   assert.equal(failures.cause('mx:25', 5999), 'broken')
   assert.equal(failures.cause('other:25', 5999), '')
   assert.equal(failures.cause('mx:25', 6000), '')
   assert.equal(failures.cause('mx:25', 5999), '')
+  failures.add('mx:25', 'broken', 5000)
+  failures.delete('mx:25')
+  assert.equal(failures.cause('mx:25', 5001), '')
 })
