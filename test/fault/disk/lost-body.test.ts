@@ -42,7 +42,8 @@ for (const [name, damage] of DAMAGES) {
         { domain: 'home.test', to: `smtp://127.0.0.1:${home.port}` },
         { domain: '*', to: `smtp://127.0.0.1:${port}` },
       ],
-      retry: { first: '100ms', max: '200ms', expire: '4s', warnAfter: false },
+      // Longer than a restart on a busy machine: what expires before it was tried is never found unreadable.
+      retry: { first: '100ms', max: '200ms', expire: '12s', warnAfter: false },
     }
     // Nobody listens there yet, so that the message lies on the disk.
     await using first = await startServer(config, folder.path)
