@@ -53,8 +53,8 @@ function begin(c: Conversation, sender: Mailbox, params: MailParams): void {
 /** Values that are well formed and yet not to be had. */
 function paramRefusal(c: Conversation, sender: Mailbox, params: MailParams): Answer | undefined {
   const { extensions, limits } = c.config
-  // RFC 6531 §3.5: 550 for a sender.
-  if (sender.nonAscii && !params.smtpUtf8) return Answers.senderUtf8
+  // RFC 6531 §3.5: 550 for a sender, and who submitted is one as well.
+  if ((sender.nonAscii || params.auth?.nonAscii) && !params.smtpUtf8) return Answers.senderUtf8
   // RFC 1870 §6.1.
   if (params.size > limits.messageBytesMax) return Answers.tooBig
   // RFC 2852 §3: a time below the announced minimum is a permanent failure.

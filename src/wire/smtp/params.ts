@@ -7,7 +7,8 @@ import { hasEightBit, isWord, latin1, utf8 } from '../../lib/bytes.ts'
 import type { Slice } from '../../lib/bytes.ts'
 import { err, ok } from '../../lib/result.ts'
 import type { Result } from '../../lib/result.ts'
-import { parseMailbox } from './path.ts'
+import { NULL_MAILBOX, parseMailbox } from './path.ts'
+import type { Mailbox } from './path.ts'
 import { decodeUtf8Address, decodeXtext } from './xtext.ts'
 
 /** Extensions that allow parameters, as bits. A parameter whose bit is not given is unknown. */
@@ -56,8 +57,8 @@ export interface MailParams {
   readonly ret: Ret
   /** Decoded; '' when not given. */
   readonly envid: string
-  /** AUTH of RFC 4954 §5: an address, '' for `<>`, undefined when not given. */
-  readonly auth: string | undefined
+  /** AUTH of RFC 4954 §5: a mailbox, the null one for `<>`, undefined when not given. */
+  readonly auth: Mailbox | undefined
   readonly by: DeliverBy | undefined
   /** HOLDFOR in seconds, -1 when not given (RFC 4865 §3). */
   readonly holdFor: number
@@ -241,17 +242,17 @@ function setEnvid(draft: Draft<MailParams>, value: Slice | undefined): boolean {
   return true
 }
 
+/** RFC 4954 §8: an xtext, which is ASCII; what it encodes is `<>` or a mailbox. */
 function setAuth(draft: Draft<MailParams>, value: Slice | undefined): boolean {
-  if (!value) return false
-  const decoded = decodeXtext(utf8(value.buf, value.start, value.end))
+  const decoded = value && decodeXtext(text(value))
   if (decoded === undefined) return false
   if (decoded === '<>') {
-    draft.auth = ''
+    draft.auth = NULL_MAILBOX
     return true
   }
   const buf = Buffer.from(decoded, 'utf8')
   const mailbox = parseMailbox({ buf, start: 0, end: buf.length })
-  if (mailbox.ok) draft.auth = mailbox.value.address
+  if (mailbox.ok) draft.auth = mailbox.value
   return mailbox.ok
 }
 

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { Body, Extension, NO_MAIL_PARAMS, NO_RCPT_PARAMS, Ret, parseMailParams, parseRcptParams } from '../../../src/wire/smtp/params.ts'
 import type { MailParams, ParamError, RcptParams } from '../../../src/wire/smtp/params.ts'
+import { NULL_MAILBOX } from '../../../src/wire/smtp/path.ts'
 import { runSeed } from '../../support/seed.ts'
 
 const ALL = Object.values(Extension).reduce((bits, bit) => bits | bit, 0)
@@ -32,8 +33,9 @@ const MAIL: readonly (readonly [text: string, fields: Partial<MailParams>])[] = 
   [' RET=hdrs', { ret: Ret.hdrs }],
   [' ENVID=QQ314159', { envid: 'QQ314159' }],
   [' ENVID=a+2Bb+20c+3D', { envid: 'a+b c=' }],
-  [' AUTH=<>', { auth: '' }],
-  [' AUTH=e+3Dmc2@example.com', { auth: 'e=mc2@example.com' }],
+  [' AUTH=<>', { auth: NULL_MAILBOX }],
+  [' AUTH=e+3Dmc2@example.com', { auth: { address: 'e=mc2@example.com', local: 'e=mc2', domain: 'example.com', nonAscii: false } }],
+  [' AUTH=m+C3+BC@example.com', { auth: { address: 'mü@example.com', local: 'mü', domain: 'example.com', nonAscii: true } }],
   [' BY=120;R', { by: { seconds: 120, return: true, trace: false } }],
   [' BY=+120;NT', { by: { seconds: 120, return: false, trace: true } }],
   [' BY=-30;n', { by: { seconds: -30, return: false, trace: false } }],
@@ -53,7 +55,7 @@ const MAIL: readonly (readonly [text: string, fields: Partial<MailParams>])[] = 
       smtpUtf8: true,
       ret: Ret.hdrs,
       envid: 'x',
-      auth: '',
+      auth: NULL_MAILBOX,
       by: { seconds: 9, return: false, trace: false },
       holdFor: 3,
       priority: 2,
@@ -87,6 +89,10 @@ const MAIL_SYNTAX: readonly string[] = [
   ' AUTH=',
   ' AUTH=nobody',
   ' AUTH=a@b.example+0D+0A',
+  ' AUTH=mü@example.com',
+  ' AUTH=mü+2B@example.com',
+  ' AUTH=a+2b@example.com',
+  ' AUTH=<a@example.com>',
   ' BY=120',
   ' BY=120;X',
   ' BY=;R',
