@@ -21,9 +21,6 @@ import { Enhanced, ReplyCode } from '../wire/smtp/codes.ts'
 import { cidrs, relayPolicy } from './net-settings.ts'
 import type { Traces } from './traces.ts'
 
-/** A TLS layer that lacks nothing: what it is offered is what TLS can bring at all. */
-const ANY_TLS: AuthTls = { binding: () => Buffer.alloc(1), certificateAddresses: ['any@example.org'] }
-
 export interface SmtpServiceOptions {
   readonly config: () => Config
   readonly owner: SpoolOwner
@@ -226,17 +223,18 @@ export class SmtpService {
     const { authenticator } = this.#options
     const policy = relayPolicy(config)
     const hasAuth = listener.protocol !== 'lmtp'
+    const startTls = listener.tls === 'starttls' && this.#options.tls !== undefined
     const xclient = cidrs(config.xclientFrom)
     return {
       kind: listener.protocol,
       hostname: config.hostname,
       banner: config.smtp.banner,
-      startTls: listener.tls === 'starttls' && this.#options.tls !== undefined,
+      startTls,
       tlsRequired: false,
       authRequired: listener.protocol === 'submission',
       // A session hands back the facts that its connection gave it.
       mechanisms: (tls) => (hasAuth ? authenticator.mechanisms(this.#authTls(tls as TlsInfo | undefined)) : []),
-      tlsMechanisms: hasAuth ? authenticator.mechanisms(ANY_TLS) : [],
+      tlsMechanisms: hasAuth && startTls ? authenticator.tlsMechanisms() : [],
       extensions: {
         chunking: true,
         binaryMime: true,

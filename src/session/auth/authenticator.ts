@@ -12,7 +12,7 @@ import { Accounts, type AccountProfile } from './account-source.ts'
 import { AccountDirectory, accountsPath } from './accounts.ts'
 import { RefusedExchange, SaslExchange, type AuthAttempt, type ExchangeServices, type WaitingRoom } from './exchange.ts'
 import type { MechanismEnvironment } from './mechanism.ts'
-import { makeMechanism, offeredMechanisms, type MechanismSettings } from './mechanisms.ts'
+import { makeMechanism, offeredMechanisms, tlsMechanisms, type MechanismSettings } from './mechanisms.ts'
 import { OauthTokens } from './oauth.ts'
 import { PASSWORD_CHECKER_DEFAULTS, PasswordChecker } from './password-checker.ts'
 import type { AuthContext, AuthExchange, AuthTls, Directory, PasswordPort, TokenPort } from './ports.ts'
@@ -42,7 +42,7 @@ export interface AuthenticatorDeps {
 }
 
 /** The part of the configuration that is read here. */
-export type AuthConfig = Pick<Config, 'dataDir' | 'accounts' | 'allowPlaintextAuth' | 'oauth' | 'relayFrom'>
+export type AuthConfig = Pick<Config, 'dataDir' | 'accounts' | 'allowPlaintextAuth' | 'oauth' | 'relayFrom' | 'tls'>
 
 /** 18 bytes are 24 characters of base64, none of them a comma (RFC 5802 §5.1). */
 const NONCE_BYTES = 18
@@ -93,6 +93,11 @@ export class Authenticator {
   /** Names that a connection is offered, the strongest first. */
   mechanisms(tls: AuthTls | undefined): readonly string[] {
     return offeredMechanisms(tls, this.#settings)
+  }
+
+  /** Names that some connection with TLS is offered. */
+  tlsMechanisms(): readonly string[] {
+    return tlsMechanisms(this.#settings)
   }
 
   /** Begins an exchange; what is wrong with the mechanism is the answer to its first response. */
@@ -149,7 +154,8 @@ export class Authenticator {
   }
 
   get #settings(): MechanismSettings {
-    return { allowPlaintext: this.#config.allowPlaintextAuth, hasTokens: this.#tokens !== undefined }
+    const { allowPlaintextAuth, tls } = this.#config
+    return { allowPlaintext: allowPlaintextAuth, hasTokens: this.#tokens !== undefined, hasClientCa: tls.clientCa !== undefined }
   }
 
   /** Our own hosts carry the logins of many people: one of them who mistypes must not shut out the others. */

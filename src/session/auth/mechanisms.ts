@@ -14,6 +14,8 @@ export interface MechanismSettings {
   readonly allowPlaintext: boolean
   /** Whether somebody is there to check tokens. */
   readonly hasTokens: boolean
+  /** Whether clients are asked for certificates. */
+  readonly hasClientCa: boolean
 }
 
 interface MechanismRow {
@@ -23,7 +25,8 @@ interface MechanismRow {
   make(env: MechanismEnvironment): Mechanism
 }
 
-const hasCertificate = (tls: AuthTls | undefined): boolean => tls !== undefined && tls.certificateAddresses.length > 0
+const hasCertificate = (tls: AuthTls | undefined, settings: MechanismSettings): boolean =>
+  settings.hasClientCa && tls !== undefined && tls.certificateAddresses.length > 0
 const isPrivate = (tls: AuthTls | undefined, settings: MechanismSettings): boolean => tls !== undefined || settings.allowPlaintext
 // RFC 7628 §3: a bearer token goes over TLS, always.
 const hasTokens = (tls: AuthTls | undefined, settings: MechanismSettings): boolean => tls !== undefined && settings.hasTokens
@@ -44,6 +47,11 @@ const MECHANISMS: readonly MechanismRow[] = [
 /** Names for a capability list. */
 export function offeredMechanisms(tls: AuthTls | undefined, settings: MechanismSettings): string[] {
   return MECHANISMS.filter((row) => row.offered(tls, settings)).map((row) => row.name)
+}
+
+/** Names that some connection with TLS is offered: who asks for one of them without it lacks nothing else. */
+export function tlsMechanisms(settings: MechanismSettings): string[] {
+  return offeredMechanisms(ANY_TLS, settings)
 }
 
 // Stands for a TLS layer that has everything, to see whether TLS is what is missing.

@@ -58,7 +58,7 @@ export interface SmtpSessionConfig {
   readonly authRequired: boolean
   /** SASL mechanisms offered to a connection with this TLS layer, or none, in upper case. */
   mechanisms(tls: TlsFacts | undefined): readonly string[]
-  /** All that some connection with TLS may be offered: who asks for one of them without it is told so. */
+  /** All that some connection may be offered after STARTTLS: who asks for one of them without it is told so. */
   readonly tlsMechanisms: readonly string[]
   readonly extensions: SmtpExtensions
   /** What becomes of bare LF in content; bare CR is always refused. */

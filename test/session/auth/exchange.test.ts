@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { b64, bench, contextOf, fakeTls, hear, say } from './twins.ts'
+import { CONFIG, b64, bench, contextOf, fakeTls, hear, say } from './twins.ts'
 
 const MALFORMED = { kind: 'failure', reply: 'malformed' }
 
@@ -97,6 +97,15 @@ test('mechanisms that are not to be had say whether TLS is what is missing', () 
   assert.equal(failure('OAUTHBEARER', false), 'mechanism', 'TLS would not help')
   assert.equal(failure('CRAM-MD5', true), 'mechanism')
   assert.equal(failure('', true), 'mechanism')
+})
+
+test('EXTERNAL where no client is asked for a certificate is not to be had, with TLS or without', () => {
+  const { authenticator } = bench([], { tls: { ...CONFIG.tls, clientCa: undefined } })
+  const context = { client: '192.0.2.1', successData: false }
+  assert.equal(say(authenticator.begin('EXTERNAL', context), undefined).reply, 'mechanism')
+  assert.equal(say(authenticator.begin('EXTERNAL', contextOf()), undefined).reply, 'mechanism')
+  assert.ok(!authenticator.tlsMechanisms().includes('EXTERNAL'))
+  assert.ok(bench().authenticator.tlsMechanisms().includes('EXTERNAL'))
 })
 
 test('failed logins are logged once a minute for a network, with how many there were', () => {

@@ -111,7 +111,14 @@ export function memoryLog(lines: LogLine[]): Log {
   return log
 }
 
-export const CONFIG: AuthConfig = { dataDir: '/nowhere', accounts: [], allowPlaintextAuth: false, oauth: undefined, relayFrom: [] }
+export const CONFIG: AuthConfig = {
+  dataDir: '/nowhere',
+  accounts: [],
+  allowPlaintextAuth: false,
+  oauth: undefined,
+  relayFrom: [],
+  tls: { files: undefined, names: [], minVersion: 'TLSv1.2', clientCa: '/nowhere/ca.pem' },
+}
 
 /** An authenticator with everything at hand to look at. */
 export function bench(
