@@ -1,4 +1,4 @@
-// Targets of routes as people write them: 'mx', smtp://, smtps://, lmtp://, discard:, capture:DIR. Pure; no thread.
+// Targets of routes as people write them: 'mx', smtp://, smtps://, lmtp://, lmtp:/PATH, discard:, capture:DIR. Pure; no thread.
 //
 // A target's `key` is its canonical text without the password: it names the site in queues, events and logs, so a
 // secret never gets there.
@@ -21,9 +21,11 @@ export interface TargetAuth {
 export interface HostTarget {
   readonly kind: 'host'
   readonly protocol: 'smtp' | 'lmtp'
-  /** A name in A-labels or an address in canonical text, without brackets. */
+  /** A name in A-labels, an address in canonical text without brackets, or the absolute path of a socket on this machine. */
   readonly host: string
+  /** 0 for a socket on this machine. */
   readonly port: number
+  /** Meaningless for a socket on this machine: nobody listens between. */
   readonly tls: TargetTls
   /** TLS from the first byte (`smtps://`). */
   readonly implicitTls: boolean
@@ -54,6 +56,8 @@ const SCHEMES: Readonly<Record<string, Scheme>> = {
 
 const TLS_WORDS: readonly string[] = ['off', 'opportunistic', 'required', 'verify']
 const TARGET_LENGTH_MAX = 1024
+/** `sun_path` of macOS and the BSDs holds 104 bytes with its NUL, that of Linux 108; a longer path cannot be connected to. */
+const SOCKET_PATH_BYTES_MAX = 103
 
 /** Parses a route's target. The error says what is wrong and never contains the password. */
 export function parseTarget(text: string): Result<Target, string> {
@@ -62,8 +66,9 @@ export function parseTarget(text: string): Result<Target, string> {
   if (/\p{Cc}/u.test(text)) return err('target contains control characters')
   if (/^discard:$/i.test(text)) return ok({ kind: 'discard', key: 'discard:' })
   if (/^capture:/i.test(text)) return captureTarget(text.slice('capture:'.length))
+  if (/^lmtp:(?!\/\/)/i.test(text)) return socketTarget(text.slice('lmtp:'.length))
   const scheme = SCHEMES[text.slice(0, text.indexOf(':') + 1).toLowerCase()]
-  if (!scheme) return err(`unknown kind of target: expected 'mx', smtp://, smtps://, lmtp://, discard: or capture:DIR`)
+  if (!scheme) return err(`unknown kind of target: expected 'mx', smtp://, smtps://, lmtp://, lmtp:/PATH, discard: or capture:DIR`)
   return hostTarget(text, scheme)
 }
 
@@ -72,9 +77,25 @@ function captureTarget(dir: string): Result<Target, string> {
   return ok({ kind: 'capture', dir, key: `capture:${dir}` })
 }
 
+/** Whether the host of a target is a socket on this machine: neither names nor addresses have a slash. */
+export function isSocketPath(host: string): boolean {
+  return host.startsWith('/')
+}
+
+function socketTarget(path: string): Result<Target, string> {
+  if (!isSocketPath(path)) return err(`lmtp: needs the absolute path of a socket, as in lmtp:/run/dovecot/lmtp, or lmtp://HOST:PORT`)
+  if (path.endsWith('/')) return err('lmtp: needs the path of a socket, not of a directory')
+  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) return err(`the path of a socket has at most ${SOCKET_PATH_BYTES_MAX} bytes`)
+  const { protocol, tls, implicitTls } = SCHEMES['lmtp:'] as Scheme
+  return ok({ kind: 'host', protocol, host: path, port: 0, tls, implicitTls, key: `lmtp:${path}` })
+}
+
 function hostTarget(text: string, scheme: Scheme): Result<Target, string> {
   const url = / /.test(text) ? null : URL.parse(text)
-  if (!url || url.hostname === '') return err(`expected ${scheme.protocol}://HOST or ${scheme.protocol}://HOST:PORT`)
+  if (!url || url.hostname === '') {
+    const socket = scheme.protocol === 'lmtp' ? ', or lmtp:/PATH for a socket on this machine' : ''
+    return err(`expected ${scheme.protocol}://HOST or ${scheme.protocol}://HOST:PORT${socket}`)
+  }
   if (url.hash !== '' || (url.pathname !== '' && url.pathname !== '/')) return err('a target has no path; expected only host and port')
   const host = targetHost(url.hostname)
   if (host === undefined) return err(`not a host name or address: ${url.hostname}`)

@@ -3,6 +3,7 @@
 // Hosts and their addresses are tried in order until a session is open; only when none is left has the connection failed.
 // A failed opportunistic handshake is tried once more on the same address in plain text. Invariant: `down` is said once.
 
+import { isSocketPath } from '../config/target.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { ConnectionEnd, GrantItem, ReturnedItem, ReturnReason, RowRef } from '../queue/ports.ts'
 import type { Settlement } from '../spool/types.ts'
@@ -218,7 +219,7 @@ export class Connection implements Line, ClientHost, SocketEvents {
 
   #unreachable(target: Target, cause: string): void {
     this.#socket?.destroy()
-    this.#failed('connect', reply('4.4.1', `cannot connect to ${peerOf(target)}: ${cause || 'closed'}`))
+    this.#failed('connect', reply('4.4.1', `cannot connect to ${peerOf(target)}: ${connectProblem(target, cause)}`))
   }
 
   /** RFC 7435 §3: opportunistic security falls back to what is there; anything stricter does not. */
@@ -254,7 +255,7 @@ export class Connection implements Line, ClientHost, SocketEvents {
     return {
       protocol: this.#route.protocol,
       hello: this.#source.hello,
-      tls: this.#policy,
+      tls: isSocketPath(target.address) ? 'off' : this.#policy,
       tlsFallback: this.#tlsFallback,
       auth: this.#route.auth,
       loopCheck: this.#route.fromMx,
@@ -346,6 +347,18 @@ export class Connection implements Line, ClientHost, SocketEvents {
 
 function reply(enhanced: string, text: string): Reply {
   return { code: 0, enhanced, text }
+}
+
+/** What an operator can mend about a socket on this machine is said in words. */
+const SOCKET_PROBLEMS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such socket (ENOENT)',
+  ECONNREFUSED: 'nobody listens on this socket (ECONNREFUSED)',
+  EACCES: 'this user may not write to the socket, or not enter its directory (EACCES)',
+}
+
+function connectProblem({ address }: Target, cause: string): string {
+  const known = isSocketPath(address) ? SOCKET_PROBLEMS[cause] : undefined
+  return known ?? (cause || 'closed')
 }
 
 /** A site may ask for TLS where its route would do without. */

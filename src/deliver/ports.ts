@@ -23,10 +23,11 @@ export interface Credentials {
 }
 
 export interface DestinationHost {
-  /** Name for SNI, certificate check and logs; the address itself for an address literal. */
+  /** Name for SNI, certificate check and logs; the address itself for an address literal and for a socket on this machine. */
   readonly name: string
+  /** 0 for a socket on this machine. */
   readonly port: number
-  /** IPv4 and IPv6 addresses as text, in the order to try them. */
+  /** IPv4 and IPv6 addresses as text, in the order to try them; or the absolute path of a socket on this machine. */
   readonly addresses: readonly string[]
   readonly preference: number
 }
@@ -68,7 +69,7 @@ export interface EgressSource {
 
 /** The peer of a connection that is up. */
 export interface PeerInfo {
-  /** `host[address]:port`. */
+  /** `host[address]:port`, or the path of a socket on this machine. */
   readonly peer: string
   /** `TLSv1.3` and the like, '' for plain. */
   readonly tls: string

@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto'
 import type { Config } from '../config/schema.ts'
 import { DomainTable } from '../config/domain-table.ts'
-import { parseTarget } from '../config/target.ts'
+import { isSocketPath, parseTarget } from '../config/target.ts'
 import type { HostTarget, Target } from '../config/target.ts'
 import { canonicalAddress } from '../lib/address.ts'
 import { assert } from '../lib/assert.ts'
@@ -152,6 +152,7 @@ export class Router {
   }
 
   async #addresses(host: string): Promise<FoundAddresses> {
+    if (isSocketPath(host)) return { addresses: [host], problem: '', temporary: false, ttlMs: STATIC_TTL_MS }
     const { random, resolver } = this.#options
     const known = canonicalAddress(host) === undefined ? localAddresses(this.#hosts, host) : [host]
     if (!known) return addressesOf(resolver, random, this.#families, host)

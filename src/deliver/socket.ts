@@ -3,9 +3,10 @@
 // Plain sockets of a thread read into one buffer: libuv fills it and calls back at once, and the client consumes all of
 // it before it returns. That saves a 64 KB allocation and the stream's machinery for each read.
 
+import { isSocketPath } from '../config/target.ts'
 import type { Clock } from '../lib/clock.ts'
 import { connect, isIP } from 'node:net'
-import type { Socket } from 'node:net'
+import type { NetConnectOpts, Socket } from 'node:net'
 import { checkServerIdentity, connect as connectTls, createSecureContext } from 'node:tls'
 import type { PeerCertificate, SecureContext, TLSSocket } from 'node:tls'
 import { BODY_PIECE_BYTES } from './limits.ts'
@@ -57,6 +58,12 @@ export class NetTransport implements Transport {
   }
 }
 
+function placeOf({ address, port, localAddress }: ConnectTarget): NetConnectOpts {
+  if (isSocketPath(address)) return { path: address }
+  const local = localAddress === undefined ? {} : { localAddress }
+  return { host: address, port, noDelay: true, autoSelectFamily: false, ...local }
+}
+
 class NetSocket implements PeerSocket {
   readonly #events: SocketEvents
   readonly #shared: Shared
@@ -75,9 +82,7 @@ class NetSocket implements PeerSocket {
         return true
       },
     }
-    const { address, port, localAddress } = target
-    const local = localAddress === undefined ? {} : { localAddress }
-    this.#socket = connect({ host: address, port, noDelay: true, autoSelectFamily: false, onread, ...local })
+    this.#socket = connect({ ...placeOf(target), onread })
     this.#socket.once('connect', () => void (this.#closed || this.#events.connected()))
     this.#watch(this.#socket)
   }

@@ -4,6 +4,7 @@
 // it: each gets a few tries, and there is always one left for every host. What was silent lately is tried last.
 
 import { isIPv6 } from 'node:net'
+import { isSocketPath } from '../config/target.ts'
 import type { DeliverLimits } from './limits.ts'
 import type { DestinationHost, EgressSource, HostsDestination } from './ports.ts'
 import { Failures } from './recent.ts'
@@ -30,8 +31,9 @@ export function hostKey(host: DestinationHost): string {
   return `${host.name}:${host.port}`
 }
 
-/** `host[address]:port`. */
+/** `host[address]:port`, or the path of a socket on this machine. */
 export function peerOf({ host, address }: Target): string {
+  if (isSocketPath(address)) return address
   return `${host.name}[${address}]:${host.port}`
 }
 
@@ -111,7 +113,8 @@ export function targetsOf(
 }
 
 function targetOf(host: DestinationHost, address: string, source: EgressSource): Target {
-  const localAddress = isIPv6(address) ? source.address6 : source.address4
+  const local = isIPv6(address) ? source.address6 : source.address4
+  const localAddress = isSocketPath(address) ? undefined : local
   return { host, address, localAddress, key: `${source.name} ${address} ${host.port}` }
 }
 
@@ -122,6 +125,7 @@ function refusal({ host, address }: Target, guard: Guard): string | undefined {
 
 /** A source that has an address of one family only reaches no other. */
 function unreachable({ address, localAddress }: Target, source: EgressSource): string | undefined {
+  if (isSocketPath(address)) return undefined
   const bound = source.address4 !== undefined || source.address6 !== undefined
   return bound && localAddress === undefined ? `source ${source.name} has no address to reach ${address} from` : undefined
 }

@@ -4,6 +4,7 @@ import type { TlsPolicy } from './ports.ts'
 import type { TlsResult } from './opening.ts'
 
 export interface ConnectTarget {
+  /** An IPv4 or IPv6 address, or the absolute path of a socket on this machine. */
   readonly address: string
   readonly port: number
   /** Address to bind to; undefined leaves it to the system. */

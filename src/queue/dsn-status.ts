@@ -69,9 +69,12 @@ function isOverdue({ deliverBy }: DsnEnvelope, at: number): boolean {
   return deliverBy !== 0 && deliverBy <= at
 }
 
-/** The peer's name, when the words are the peer's (RFC 3464 §2.3.5); its address as a literal when it has none. */
+/**
+ * The peer's name, when the words are the peer's (RFC 3464 §2.3.5); its address as a literal when it has none. Where a socket
+ * lies on this machine is nobody's business.
+ */
 export function remoteMta({ peer, code }: DsnRecipient): string {
-  if (code === 0 || peer === '') return ''
+  if (code === 0 || peer === '' || peer.startsWith('/')) return ''
   const bracket = peer.indexOf('[')
   if (bracket > 0) return ascii(peer.slice(0, bracket))
   return ascii(peer.replace(/:\d+$/, ''))

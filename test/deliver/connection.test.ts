@@ -169,6 +169,33 @@ test('a source binds to its address of the same family and leaves out addresses 
   )
 })
 
+test('a socket on this machine is reached from any source, without TLS, and its troubles are told in words', () => {
+  const sources = [{ name: 'four', hello: 'four.example.org', address4: '198.51.100.1' }]
+  const { core, host, net } = played([], { sources })
+  const path = '/run/dovecot/lmtp'
+  const hosts = [{ name: path, port: 0, addresses: [path], preference: 0 }]
+  const site = siteOf(hostsRoute(0, { protocol: 'lmtp', hosts }), { tlsRequired: true })
+  core.open(1, site, 'four')
+  assert.deepEqual(net.last.target, { address: path, port: 0, localAddress: undefined })
+  net.last.events.connected()
+  net.last.say('220 lmtp\r\n')
+  assert.equal(net.last.hears(), 'LHLO four.example.org\r\n')
+  net.last.say('250-lmtp\r\n250 STARTTLS\r\n')
+  assert.deepEqual([net.last.hears(), host.ups.get(1)?.peer], ['', path])
+  const told = [
+    ['ENOENT', 'there is no such socket (ENOENT)'],
+    ['ECONNREFUSED', 'nobody listens on this socket (ECONNREFUSED)'],
+    ['EACCES', 'this user may not write to the socket, or not enter its directory (EACCES)'],
+    ['EAGAIN', 'EAGAIN'],
+  ] as const
+  for (const [index, [cause, words]] of told.entries()) {
+    core.open(10 + index, site, 'four')
+    net.last.events.closed(cause)
+    const { kind, reply, peer } = host.downs.get(10 + index) ?? {}
+    assert.deepEqual([kind, reply?.text, peer], ['failed', `cannot connect to ${path}: ${words}`, path])
+  }
+})
+
 test('a handshake that takes too long falls back to plain text where that is allowed', () => {
   const { core, host, clock, net } = played()
   core.open(1, siteOf(hostsRoute(25)), 'default')
@@ -216,7 +243,7 @@ test('the client’s deadlines are kept by the sweep, and the message knows why'
   assert.deepEqual(outcomes(host.settlements[0]), [
     'deferred 0 4.4.2 timed out while waiting for the reply to the content (after the content was sent: it may arrive twice)',
   ])
-  assert.equal(host.downs.get(1)?.kind, 'throttled')
+  assert.equal(host.downs.get(1)?.kind, 'broken')
   assert.equal(socket.state, 'ended')
   assert.equal(clock.nextTimerAt(), Infinity)
 })

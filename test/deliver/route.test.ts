@@ -234,6 +234,19 @@ test('several targets of one domain are tried in order', async () => {
   assert.equal(ttlMs, 60_000, 'the one that could not be looked up is asked for again soon')
 })
 
+test('a socket on this machine needs no DNS, and may stand in a list with hosts', async () => {
+  const made = router({ domains: [['ours.example', ['lmtp:/run/dovecot/lmtp', 'lmtp://192.0.2.1:2003']]] })
+  const answer = await route(made.router, 'ours.example')
+  assert(answer.kind === 'site' && answer.site.route.kind === 'hosts')
+  assert.equal(answer.site.key, 'lmtp:/run/dovecot/lmtp,lmtp://192.0.2.1:2003')
+  assert.equal(answer.site.route.protocol, 'lmtp')
+  assert.deepEqual(answer.site.route.hosts, [
+    { name: '/run/dovecot/lmtp', port: 0, addresses: ['/run/dovecot/lmtp'], preference: 0 },
+    { name: '192.0.2.1', port: 2003, addresses: ['192.0.2.1'], preference: 1 },
+  ])
+  assert.deepEqual(made.dns.asked, [])
+})
+
 test('targets of one list that differ in more than the host make mail wait and say why', async () => {
   const lists = [
     ['smtp://a.example', 'lmtp://b.example'],

@@ -37,6 +37,24 @@ test('one unknown recipient is reported, the others get their mail', { skip }, a
   assert.doesNotMatch(text, /Final-Recipient: rfc822;\s*anna@example\.org/i)
 })
 
+test('over its socket on this machine too, with a large message and dots', { skip }, async () => {
+  await using dovecot = await Dovecot.start(USERS)
+  await using relay = await startRelay({ domains: { 'example.org': { deliverTo: `lmtp:${dovecot.path}` } } })
+  using client = await SmtpClient.connect(relay.server.port())
+  await client.expect(250, 'EHLO client.test')
+  const large = '..dots\r\n'.repeat(100_000)
+  assert.equal((await client.send('x@example.net', ['nobody@example.org', ...USERS], `Subject: socket\r\n\r\n${large}`)).code, 250)
+  for (const user of USERS) {
+    const [message] = await dovecot.mailbox(user, 1)
+    assert.equal(message?.replaceAll('\r\n', '\n').endsWith(`\n\n${'.dots\n'.repeat(100_000)}`), true)
+  }
+  const [report] = await relay.sink.received(1)
+  assert.match(report?.data.toString('latin1') ?? '', /Final-Recipient: rfc822;\s*nobody@example\.org/i)
+  const { stdout } = await relay.server.command('events', 'tail', '--json')
+  const delivery = stdout.split('\n').find((line) => line.includes('"type":"delivery"'))
+  assert.equal((JSON.parse(delivery ?? '{}') as { readonly site?: string }).site, `lmtp:${dovecot.path}`)
+})
+
 test('fifty messages on reused connections, each once', { skip }, async () => {
   await using dovecot = await Dovecot.start(USERS)
   await using relay = await startRelay({ domains: { 'example.org': { deliverTo: `lmtp://127.0.0.1:${dovecot.port}` } } })

@@ -6,6 +6,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { composeDsn, type Dsn, dsnOwed, type DsnAction, type DsnEnvelope, type DsnFacts, type DsnRecipient } from '../../src/queue/dsn.ts'
 import { adviceFor } from '../../src/queue/dsn-advice.ts'
+import { remoteMta } from '../../src/queue/dsn-status.ts'
 import { field, mailDate, quotedPrintable, wrap } from '../../src/queue/dsn-mime.ts'
 import { EnvelopeFlag, Notify } from '../../src/spool/types.ts'
 
@@ -118,6 +119,13 @@ test('a null sender is never told of anything', () => {
   }
   const { facts } = load('failed')
   assert.equal(composeDsn({ ...facts, envelope: { ...facts.envelope, sender: '' } }), undefined)
+})
+
+test('the peer is named by the words that are its own, and never by a path on this machine', () => {
+  const remote = (code: number, peer: string): string => remoteMta(recipient('failed', 0, { code, peer }))
+  assert.equal(remote(550, 'mx.example.net[192.0.2.1]:25'), 'mx.example.net')
+  assert.equal(remote(0, 'mx.example.net[192.0.2.1]:25'), '')
+  assert.equal(remote(550, '/run/dovecot/lmtp'), '')
 })
 
 test('DELIVERBY reports relays to peers without it, and with a trace all of them (RFC 2852 §4.1.4)', () => {

@@ -44,6 +44,8 @@ export interface SinkOptions {
   readonly script?: Script
   readonly host?: string
   readonly port?: number
+  /** Listens on a socket of this path instead of a port. */
+  readonly path?: string
   /** Holds back the reply to a content, and everything behind it, until the promise resolves. */
   readonly wait?: (question: Question) => Promise<void> | undefined
   /** Called for each message before its 250 is written. */
@@ -297,7 +299,9 @@ export class SmtpSink {
 
   static async start(options: SinkOptions = {}): Promise<SmtpSink> {
     const sink = new SmtpSink(options)
-    sink.#server.listen(options.port ?? 0, options.host ?? '127.0.0.1')
+    sink.#server.listen(
+      options.path === undefined ? { port: options.port ?? 0, host: options.host ?? '127.0.0.1' } : { path: options.path },
+    )
     await once(sink.#server, 'listening')
     return sink
   }

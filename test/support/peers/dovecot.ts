@@ -62,18 +62,24 @@ service lmtp {
   inet_listener lmtp {
     port = ${port}
   }
+  unix_listener lmtp {
+    mode = 0600
+  }
 }
 ${isNew ? newStyle(folder) : oldStyle(folder)}`
 }
 
 export class Dovecot {
   readonly port: number
+  /** The same service's socket. */
+  readonly path: string
   readonly child: Child
   readonly #folder: TempFolder
 
   private constructor(folder: TempFolder, port: number) {
     this.#folder = folder
     this.port = port
+    this.path = join(folder.path, 'run/lmtp')
     this.child = new Child([program('dovecot'), '-F', '-c', join(folder.path, 'dovecot.conf')])
   }
 
