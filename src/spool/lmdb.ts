@@ -166,7 +166,7 @@ function openRoot(directory: string, mode: 'read' | 'write'): RootDatabase<Buffe
  * LMDB maps the file and believes it: one that is none of its own takes the process along. A writer makes an empty one
  * anew, as after a crash in the first moment of a shard.
  */
-async function checkHead(files: SpoolFiles, path: string, mode: 'read' | 'write'): Promise<void> {
+export async function checkHead(files: SpoolFiles, path: string, mode: 'read' | 'write'): Promise<void> {
   const names = await files.list(dirname(path))
   if (!names.includes(INDEX_FILE)) return
   const file = await files.open(path, 'read')

@@ -10,6 +10,9 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import { assert } from '../../lib/assert.ts'
+import { INDEX_FILE } from '../../spool/layout.ts'
+import { checkHead } from '../../spool/lmdb.ts'
+import { nodeDisk } from '../../spool/nodedisk.ts'
 import { ACCOUNT_NAME_BYTES_MAX } from './account-name.ts'
 import { decodeAccount, encodeAccount } from './account-record.ts'
 import type { Account, Directory } from './ports.ts'
@@ -33,8 +36,9 @@ export class AccountDirectory implements Directory {
     this.secret = secret
   }
 
-  /** Opens the directory at `path`; it is made when it is not there. */
+  /** Opens the directory at `path`; it is made when it is not there. Rejects with SpoolFormatError when it is damaged. */
   static async open(path: string, access: 'read' | 'write'): Promise<AccountDirectory> {
+    await checkHead(nodeDisk, join(path, INDEX_FILE), access)
     if (access === 'write') {
       mkdirSync(path, { recursive: true, mode: 0o700 })
       const db = openEnvironment(path, false)
@@ -43,7 +47,7 @@ export class AccountDirectory implements Directory {
       return new AccountDirectory(db, await makeSecret(db))
     }
     for (;;) {
-      const db = existsSync(join(path, 'data.mdb')) ? openEnvironment(path, true) : undefined
+      const db = existsSync(join(path, INDEX_FILE)) ? openEnvironment(path, true) : undefined
       const secret = db?.getBinary(SECRET_KEY)
       if (db && secret) return new AccountDirectory(db, secret)
       // Nobody has made it yet, or another thread is just doing so: whoever comes first wins.
