@@ -68,8 +68,22 @@ async function importDefault(path: string, version: number, bad: (text: string) 
   try {
     module = (await import(url.href)) as Record<string, unknown>
   } catch (error) {
-    throw bad(`cannot be loaded: ${error instanceof Error ? error.message : String(error)}`)
+    throw bad(`cannot be loaded: ${placeOf(error, path)}${error instanceof Error ? error.message : String(error)}`)
   }
-  if (!('default' in module)) throw bad('has no default export')
+  if (!('default' in module)) throw bad('has no default export; expected `export default { … }`')
   return module['default']
+}
+
+/** A syntax error's stack begins with its place. */
+const SYNTAX_PLACE = /^(?:file:\/\/)?(\/[^?\n]*?)(?:\?.*)?:(\d+)$/
+const FRAME_PLACE = /^ {4}at .*?(?:file:\/\/)?(\/[^?():]+)(?:\?[^:]*)?:(\d+):\d+\)?$/
+
+/** `line 3: ` for what is wrong in the file itself, with the name of the file for what it imports; '' when it is unknown. */
+function placeOf(error: unknown, path: string): string {
+  const lines = error instanceof Error ? (error.stack ?? '').split('\n') : []
+  const frames = lines.filter((line) => line.startsWith('    at ') && !line.includes('node:') && !line.includes(import.meta.url))
+  const match = SYNTAX_PLACE.exec(lines[0] ?? '') ?? FRAME_PLACE.exec(frames[0] ?? '')
+  if (!match) return ''
+  const file = decodeURIComponent(match[1] as string)
+  return file === path ? `line ${match[2]}: ` : `${file}, line ${match[2]}: `
 }

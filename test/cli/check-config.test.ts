@@ -82,6 +82,33 @@ test('a file that is not there ends with 78', async () => {
   })
 })
 
+const BROKEN: readonly (readonly [name: string, text: string, said: string])[] = [
+  ['syntax.ts', 'export default {\n  mxPort: = 1,\n}\n', 'line 2: Expression expected'],
+  ['enum.ts', '\nenum A { B }\nexport default {}\n', 'line 2: TypeScript enum is not supported in strip-only mode'],
+  ['throws.mjs', 'const a = {}\n\na.b.c()\nexport default a\n', "line 3: Cannot read properties of undefined (reading 'c')"],
+  [
+    'reads.mjs',
+    "import { readFileSync } from 'node:fs'\nexport default readFileSync('/none')\n",
+    "line 2: ENOENT: no such file or directory, open '/none'",
+  ],
+  [
+    'imports.mjs',
+    "import './throws.mjs'\nexport default {}\n",
+    "FOLDER/throws.mjs, line 3: Cannot read properties of undefined (reading 'c')",
+  ],
+  ['missing.mjs', "import './none.mjs'\nexport default {}\n", "Cannot find module 'FOLDER/none.mjs' imported from FOLDER/missing.mjs"],
+  ['text.mjs', "throw 'so'\n", 'so'],
+]
+
+test('a module that cannot be loaded says in which line', async () => {
+  using folder = new TempFolder('check')
+  for (const [name, text] of BROKEN) writeFileSync(join(folder.path, name), text)
+  for (const [name, , said] of BROKEN) {
+    const { code, err } = await run(['check', 'config', '--config', join(folder.path, name)])
+    assert.deepEqual([code, err.replaceAll(folder.path, 'FOLDER')], [78, `FOLDER/${name}: cannot be loaded: ${said}\n`])
+  }
+})
+
 test('certificates are looked at too', async () => {
   using folder = new TempFolder('check')
   const good = await run([

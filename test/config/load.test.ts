@@ -52,7 +52,7 @@ test('a file that cannot be used is named, with what is wrong', async () => {
     [write(folder, 'a.yaml', 'hostname: a'), /expected a file that ends in \.json, \.ts/],
     [write(folder, 'half.json', '{"hostname": '), /is not JSON: /],
     [write(folder, 'syntax.ts', 'export default {'), /cannot be loaded: /],
-    [write(folder, 'throws.mjs', `throw new Error('no secret found')`), /cannot be loaded: no secret found/],
+    [write(folder, 'throws.mjs', `throw new Error('no secret found')`), /cannot be loaded: line 1: no secret found/],
     [write(folder, 'nothing.mjs', 'export const hostname = 1'), /has no default export/],
     [write(folder, 'wrong.json', '{"mxPort": -1}'), /mxPort: -1 is not allowed/],
   ]
