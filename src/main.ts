@@ -91,12 +91,13 @@ async function freeListeners(config: Config, isDefault: boolean, log: Log): Prom
 /** What a disk says that has no room or may not be written. */
 const DISK_CODES: readonly unknown[] = ['ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EIO']
 
-/** A port in use, a damaged spool and a bad disk are the operator's matter; anything else is a bug and keeps its stack. */
+/** An address, a damaged spool and a bad disk are the operator's matter; anything else is a bug and keeps its stack. */
 function startError(error: unknown, dataDir: string): unknown {
   if (!(error instanceof Error)) return error
-  if (error.message.startsWith('cannot listen on ')) return new StartError(75, error.message)
-  // It comes from another thread: only its name tells what it was.
-  const isUnusable = error.name === 'SpoolFormatError' || DISK_CODES.includes((error as NodeJS.ErrnoException).code)
+  // It may come from another thread: name and code tell what it was, not its class.
+  const { code } = error as NodeJS.ErrnoException
+  if (error.name === 'ListenError') return new StartError(code === 'EADDRINUSE' ? 75 : 78, error.message)
+  const isUnusable = error.name === 'SpoolFormatError' || DISK_CODES.includes(code)
   return isUnusable ? unusable(dataDir, error) : error
 }
 

@@ -44,6 +44,17 @@ test('a port in use ends with 75 and is named', async () => {
   assert.match(started.stderr, new RegExp(`^[^\\n]*cannot listen on 127\\.0\\.0\\.1:${port}[^\\n]*in use[^\\n]*\\n$`))
 })
 
+test('an address that this machine does not have ends with 78: another try does not help', async () => {
+  using folder = new TempFolder('address')
+  const started = await rohrpost([
+    'start',
+    '--config',
+    configFile(folder, { listeners: [{ protocol: 'smtp', host: '192.0.2.1', port: 0, tls: 'off' }] }),
+  ])
+  assert.deepEqual([started.code, started.stdout], [78, ''])
+  assert.match(started.stderr, /^[^\n]*cannot listen on 192\.0\.2\.1:0: no interface of this machine has that address\n$/)
+})
+
 test('a configuration with mistakes ends with 78 and names each', async () => {
   using folder = new TempFolder('config')
   const path = configFile(folder, { lissteners: [], routes: [{ domain: '*', to: 'gopher://x' }] })
