@@ -33,6 +33,11 @@ export interface Overlay {
   readonly lastReply: string
 }
 
+/** What is told of a text that is no message id. */
+export function noId(text: string): string {
+  return `${text} is not a message id: eleven letters and digits, as in "queued as ID"`
+}
+
 /** Which lines are wanted; absent fields match everything. Addresses and domains compare without case. */
 export interface QueueFilter {
   readonly id?: string

@@ -7,7 +7,7 @@ import { idFromText, idToText, shardOf } from '../spool/ids.ts'
 import { SpoolReader } from '../spool/reader.ts'
 import type { Group } from '../spool/types.ts'
 import { ControlError, type Caller, type Verb } from './control.ts'
-import { linesOf, matchesGroup, matchesLine, storedOverlay, type Overlay, type QueueFilter, type QueueLine } from './queue-rows.ts'
+import { linesOf, matchesGroup, matchesLine, noId, storedOverlay, type Overlay, type QueueFilter, type QueueLine } from './queue-rows.ts'
 
 const NOT_FOUND = 1
 const USAGE = 2
@@ -49,7 +49,7 @@ function filterOf(args: Readonly<Record<string, unknown>>): QueueFilter {
 function idOf(args: Readonly<Record<string, unknown>>): number {
   const text = args['id']
   const id = typeof text === 'string' ? idFromText(text) : -1
-  if (id < 0) throw new ControlError(USAGE, `${String(text)} is not a message id: eleven letters and digits, as in "queued as ID"`)
+  if (id < 0) throw new ControlError(USAGE, noId(String(text)))
   return id
 }
 
@@ -286,7 +286,8 @@ function metrics(context: VerbContext): Verb {
 function throwIn(context: VerbContext): Verb {
   return (args) => {
     const thread = String(args['thread'])
-    if (!context.threads().includes(thread)) return Promise.reject(new ControlError(USAGE, `no such thread: ${thread}`))
+    const names = context.threads()
+    if (!names.includes(thread)) return Promise.reject(new ControlError(USAGE, `no such thread: ${thread}; there are ${names.join(', ')}`))
     if (!context.throwIn(thread)) return Promise.reject(new ControlError(NOT_RUNNING, `thread ${thread} is being restarted`))
     return Promise.resolve(0)
   }

@@ -2,6 +2,7 @@
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Config } from '../config/schema.ts'
 import { aliasPattern, newAccountName } from '../session/auth/account-name.ts'
 import { AccountDirectory, accountsPath } from '../session/auth/accounts.ts'
 import { deriveCredentials } from '../session/auth/password-hash.ts'
@@ -9,7 +10,7 @@ import type { Account, AccountQuota, Credentials } from '../session/auth/ports.t
 import { prepareStored } from '../wire/sasl/text.ts'
 import { CliError, ExitCode, usageError } from './command.ts'
 import type { Command, CommandContext, OptionSpec } from './command.ts'
-import { loadForClient } from './data-dir.ts'
+import { CONFIG_EXITS, loadForClient } from './data-dir.ts'
 import { readPassword } from './password.ts'
 import { Table } from './table.ts'
 
@@ -21,6 +22,9 @@ const PROPERTIES: Readonly<Record<string, OptionSpec>> = {
   'quota-recipients': { type: 'string', value: 'N', help: 'recipients an hour; 0 is no limit' },
 }
 
+/** How a command ends that changes an account. */
+const CHANGE_EXITS = { findings: 'there is no such account', ...CONFIG_EXITS }
+
 /** Quotas have 20 bits in five minutes of the ledger; nobody needs more in an hour. */
 const QUOTA_MAX = 1_000_000
 
@@ -28,6 +32,8 @@ const accountAdd: Command = {
   name: 'account add',
   summary: 'Add an account',
   usage: 'NAME [OPTIONS]',
+  arguments: 1,
+  exits: { findings: 'there is one of that name already', ...CONFIG_EXITS },
   options: { 'password-stdin': PASSWORD_STDIN, ...PROPERTIES },
   details: 'NAME is an address. The password is asked for on the terminal, or read with --password-stdin.',
   async run(context: CommandContext): Promise<number> {
@@ -49,6 +55,8 @@ const accountSet: Command = {
   name: 'account set',
   summary: 'Change what an account may do',
   usage: 'NAME [OPTIONS]',
+  arguments: 1,
+  exits: CHANGE_EXITS,
   options: {
     ...PROPERTIES,
     'no-aliases': { type: 'boolean', help: 'take all aliases away' },
@@ -59,8 +67,8 @@ const accountSet: Command = {
   async run(context: CommandContext): Promise<number> {
     const name = onlyName(context)
     const change = changeOf(context)
-    return withDirectory(context, async (directory) => {
-      if (!(await directory.update(name, change))) throw unknownAccount(name)
+    return withDirectory(context, async (directory, config) => {
+      if (!(await directory.update(name, change))) throw unknownAccount(name, config)
       await tell(context, name, 'changed')
       return ExitCode.ok
     })
@@ -71,13 +79,15 @@ const accountPasswd: Command = {
   name: 'account passwd',
   summary: 'Set a new password',
   usage: 'NAME [--password-stdin]',
+  arguments: 1,
+  exits: CHANGE_EXITS,
   options: { 'password-stdin': PASSWORD_STDIN },
   async run(context: CommandContext): Promise<number> {
     const name = onlyName(context)
-    return withDirectory(context, async (directory) => {
-      if (!directory.find(name)) throw unknownAccount(name)
+    return withDirectory(context, async (directory, config) => {
+      if (!directory.find(name)) throw unknownAccount(name, config)
       const credentials = await newCredentials(context)
-      if (!(await directory.update(name, (account) => ({ ...account, ...credentials })))) throw unknownAccount(name)
+      if (!(await directory.update(name, (account) => ({ ...account, ...credentials })))) throw unknownAccount(name, config)
       await tell(context, name, 'changed')
       return ExitCode.ok
     })
@@ -88,12 +98,14 @@ const accountRemove: Command = {
   name: 'account remove',
   summary: 'Remove an account',
   usage: 'NAME',
+  arguments: 1,
+  exits: CHANGE_EXITS,
   options: {},
   details: 'Its mail in the queue still goes out.',
   async run(context: CommandContext): Promise<number> {
     const name = onlyName(context)
-    return withDirectory(context, async (directory) => {
-      if (!directory.find(name) || !(await directory.remove(name))) throw unknownAccount(name)
+    return withDirectory(context, async (directory, config) => {
+      if (!directory.find(name) || !(await directory.remove(name))) throw unknownAccount(name, config)
       await tell(context, name, 'removed')
       return ExitCode.ok
     })
@@ -105,9 +117,9 @@ const accountList: Command = {
   summary: 'List accounts',
   usage: '',
   options: {},
+  exits: CONFIG_EXITS,
   details: 'Those of the configuration too, which are for trials. Passwords are not shown: nobody has them.',
   async run(context: CommandContext): Promise<number> {
-    if (context.positionals.length > 0) throw usageError(`unexpected argument: ${context.positionals[0] as string}`)
     const { dataDir, accounts } = await loadForClient(context)
     const printer = linePrinter(context)
     const known = new Set<string>()
@@ -166,15 +178,19 @@ async function tell(context: CommandContext, name: string, done: string): Promis
   await (context.json ? context.out.json({ name, done }) : context.out.line(`${name} ${done}`))
 }
 
-function unknownAccount(name: string): CliError {
-  return new CliError(ExitCode.findings, `there is no account ${name} in the directory`)
+function unknownAccount(name: string, { accounts }: Config): CliError {
+  const elsewhere = accounts.some((account) => account.name === name) ? '; it stands in the configuration: change it there' : ''
+  return new CliError(ExitCode.findings, `there is no account ${name} in the directory${elsewhere}`)
 }
 
-async function withDirectory(context: CommandContext, use: (directory: AccountDirectory) => Promise<number>): Promise<number> {
-  const { dataDir } = await loadForClient(context)
-  const directory = await AccountDirectory.open(accountsPath(dataDir), 'write')
+async function withDirectory(
+  context: CommandContext,
+  use: (directory: AccountDirectory, config: Config) => Promise<number>,
+): Promise<number> {
+  const config = await loadForClient(context)
+  const directory = await AccountDirectory.open(accountsPath(config.dataDir), 'write')
   try {
-    return await use(directory)
+    return await use(directory, config)
   } finally {
     await directory.close()
   }
@@ -197,11 +213,10 @@ function changeOf(context: CommandContext): (account: Account) => Account {
 }
 
 function onlyName(context: CommandContext): string {
-  const [text, ...others] = context.positionals
-  if (text === undefined) throw usageError('the name of the account is missing')
-  if (others.length > 0) throw usageError(`unexpected argument: ${others[0] as string}`)
+  const [text] = context.positionals
+  if (text === undefined) throw usageError('the name of the account is missing; it is an address such as anna@example.org')
   const name = newAccountName(text)
-  if (name === undefined) throw usageError(`not an address: ${text}`)
+  if (name === undefined) throw usageError(`not an address: ${text}; accounts are called such as anna@example.org`)
   return name
 }
 

@@ -28,7 +28,15 @@ export function findCommand(commands: readonly Command[], words: readonly string
   throw usageError(unknownCommand(commands, first, second))
 }
 
+/** The commands that begin with the one word given, when there is no command of that name alone: a family such as `queue`. */
+export function familyOf(commands: readonly Command[], words: readonly string[]): readonly Command[] {
+  const [first = '', second = ''] = words
+  const isWhole = second === '' || second === '--help' || second === '-h' || second === 'help'
+  return isWhole ? commands.filter((command) => command.name.startsWith(`${first} `)) : []
+}
+
 function unknownCommand(commands: readonly Command[], first: string, second: string): string {
+  if (first.startsWith('-')) return `the command comes first, then its options: rohrpost COMMAND ${first}`
   const family = commands.filter((command) => command.name.startsWith(`${first} `)).map((command) => command.name)
   if (family.length > 0 && (second === '' || second.startsWith('-'))) return `${first} needs a word more: ${family.join(', ')}`
   const wanted = family.length > 0 ? `${first} ${second}` : first
@@ -52,14 +60,27 @@ export function parseOptions(command: Command, words: readonly string[]): Parsed
     const { values, positionals } = parseArgs({ args: [...words], options: Object.fromEntries(accepted), allowPositionals: true })
     return { values: values as ParsedOptions['values'], positionals }
   } catch (error) {
-    throw usageError(optionError(error as NodeJS.ErrnoException, Object.keys(options)))
+    throw usageError(optionError(error as NodeJS.ErrnoException, command, options))
   }
 }
 
-function optionError(error: NodeJS.ErrnoException, known: readonly string[]): string {
-  const text = error.message.split(/[.\n]/, 1)[0] as string
-  if (error.code !== 'ERR_PARSE_ARGS_UNKNOWN_OPTION') return text
-  const name = /'-{1,2}([^']+)'/.exec(error.message)?.[1] ?? ''
-  const near = nearest(name, known)
-  return `unknown option --${name}${near === undefined ? '' : `; did you mean --${near}?`}`
+/** What parseArgs says of an option, in our words. */
+function optionError(error: NodeJS.ErrnoException, command: Command, options: Readonly<Record<string, OptionSpec>>): string {
+  const name = /'(?:-\w, )?-{1,2}([^\s'<]+)/.exec(error.message)?.[1] ?? ''
+  if (error.code === 'ERR_PARSE_ARGS_INVALID_OPTION_VALUE') {
+    if (options[name]?.type === 'boolean') return `--${name} takes no value`
+    const value = options[name]?.value ?? 'VALUE'
+    const isDashed = error.message.includes('ambiguous')
+    return `--${name} needs a value: --${name} ${value}${isDashed ? `; one that begins with a dash is written --${name}=-…` : ''}`
+  }
+  const near = nearest(name, Object.keys(options))
+  const hint = near === undefined ? `rohrpost ${command.name} --help lists all` : `did you mean --${near}?`
+  return `unknown option ${name.length === 1 ? '-' : '--'}${name}; ${hint}`
+}
+
+/** Refuses words that the command has no use for. */
+export function checkArguments(command: Command, positionals: readonly string[]): void {
+  const extra = positionals[command.arguments ?? 0]
+  if (extra === undefined) return
+  throw usageError(`unexpected argument: ${extra}; rohrpost ${command.name} --help says what it takes`)
 }

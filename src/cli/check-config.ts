@@ -1,5 +1,6 @@
 // rohrpost check config: reads a configuration as `start` would, and says what it means.
 
+import { resolve } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { parseTarget } from '../config/target.ts'
 import { formatDuration } from '../config/units.ts'
@@ -11,7 +12,8 @@ export const checkConfig: Command = {
   summary: 'Check the configuration and print what it amounts to',
   usage: '[--config FILE]',
   options: {},
-  details: 'Nothing is written. Ends with 78 and a line for each mistake when the configuration cannot be used.',
+  exits: { config: 'mistakes, each on a line of its own' },
+  details: 'Nothing is written.',
   async run(context: CommandContext): Promise<number> {
     const { loadConfig } = await import('../config/load.ts')
     const { ConfigError } = await import('../config/problems.ts')
@@ -35,7 +37,7 @@ async function tlsWarnings(config: Config, context: CommandContext): Promise<str
     return await checkCertificates(config, context.clock.now())
   } catch (error) {
     if (!(error instanceof TlsError)) throw error
-    throw new ConfigError(context.configFile, [{ path: 'tls', text: error.message }])
+    throw new ConfigError(context.configFile && resolve(context.configFile), [{ path: 'tls', text: error.message }])
   }
 }
 

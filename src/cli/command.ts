@@ -12,12 +12,25 @@ export const ExitCode = {
   usage: 2,
   /** EX_UNAVAILABLE: the server is not running. */
   notRunning: 69,
-  /** EX_TEMPFAIL: the data directory belongs to another process. */
+  /** EX_TEMPFAIL: a port or the data directory belongs to another process. */
   busy: 75,
   /** EX_CONFIG. */
   config: 78,
 } as const
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode]
+export type ExitName = keyof typeof ExitCode
+/** What the codes mean that a command ends with. */
+export type Exits = Readonly<Partial<Record<ExitName, string>>>
+
+/** What a code means where a command has no words of its own for it. */
+export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
+  ok: 'done',
+  findings: 'findings',
+  usage: 'usage',
+  notRunning: 'server not running',
+  busy: 'port or data directory in use',
+  config: 'configuration',
+}
 
 export interface OptionSpec {
   readonly type: 'string' | 'boolean'
@@ -38,6 +51,10 @@ export interface Command {
   readonly usage: string
   /** `--config`, `--json` and `--help` are added to each. */
   readonly options: Readonly<Record<string, OptionSpec>>
+  /** Words that it takes beside options; none by default. */
+  readonly arguments?: number
+  /** The exit codes beyond 0 and 2 that it ends with, and what each means here. */
+  readonly exits: Exits
   /** Further help: what is worth knowing, examples. */
   readonly details?: string
   /** Resolves to the exit code. Throws CliError for what the user is told in one line. */

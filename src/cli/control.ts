@@ -95,7 +95,10 @@ function connect(dataDir: string): Promise<Socket> {
 
 function connectError(path: string, error: NodeJS.ErrnoException): CliError {
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') {
-    return new CliError(ExitCode.notRunning, `no server is running here (nobody listens at ${path})`)
+    return new CliError(
+      ExitCode.notRunning,
+      `no server is running here (nobody listens at ${path}); is --config the one it was started with?`,
+    )
   }
   return new CliError(ExitCode.notRunning, `cannot reach the server at ${path}: ${error.code ?? error.message}`)
 }

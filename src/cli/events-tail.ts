@@ -3,7 +3,7 @@
 import type { EventTail, LoggedEvent } from '../spool/events.ts'
 import { CliError, ExitCode, usageError } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
-import { loadForClient } from './data-dir.ts'
+import { CONFIG_EXITS, loadForClient } from './data-dir.ts'
 import { printable } from './table.ts'
 
 export const eventsTail: Command = {
@@ -14,6 +14,7 @@ export const eventsTail: Command = {
     from: { type: 'string', value: 'N', help: 'the first offset wanted (default: the oldest; with --follow only what is new)' },
     follow: { type: 'boolean', short: 'f', help: 'go on with what happens, until interrupted' },
   },
+  exits: { findings: 'there is no spool', ...CONFIG_EXITS },
   details: 'Events are written at least once: who keeps them takes (type, id, recipient, attempt) as their key.',
   async run(context: CommandContext): Promise<number> {
     const follow = context.flag('follow')
@@ -31,7 +32,6 @@ export const eventsTail: Command = {
 }
 
 function firstOffset(context: CommandContext): number | undefined {
-  if (context.positionals.length > 0) throw usageError(`unexpected argument: ${context.positionals[0] as string}`)
   const text = context.text('from')
   if (text !== undefined && !/^\d{1,16}$/.test(text)) throw usageError('--from is an offset: a number as in the field "offset"')
   return text === undefined ? undefined : Number(text)
@@ -61,8 +61,9 @@ function print(context: CommandContext, line: string): Promise<void> {
 }
 
 function eventText(event: LoggedEvent): string {
-  const { time, type, id, recipient, site, code, enhanced, reply } = event
+  const { time, type, id, recipient, source, site, code, enhanced, reply } = event
   const answer = [code > 0 ? code : '', enhanced, reply].filter((part) => part !== '').join(' ')
-  const parts = [time, type.padEnd(9), id || '-', recipient && `<${recipient}>`, site && `at ${site}`, answer]
+  const place = type === 'rejection' ? [source && `from ${source}`, site && `rule ${site}`] : [site && `at ${site}`]
+  const parts = [time, type.padEnd(9), id || '-', recipient && `<${recipient}>`, ...place, answer]
   return printable(parts.filter((part) => part !== '').join('  '))
 }

@@ -3,7 +3,7 @@
 import { CliError, ExitCode } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { askServer } from './control.ts'
-import { loadForClient } from './data-dir.ts'
+import { CLIENT_EXITS, loadForClient } from './data-dir.ts'
 import { onlyId, orOffline } from './queue.ts'
 import { printable } from './table.ts'
 
@@ -11,7 +11,9 @@ export const explain: Command = {
   name: 'explain',
   summary: 'Say why a message is not moving, and what happened to it',
   usage: 'ID',
+  arguments: 1,
   options: {},
+  exits: { findings: 'nothing is known of the message', ...CLIENT_EXITS, notRunning: 'no server is running, and there is no spool' },
   details: [
     'ID as in "250 2.0.0 queued as ID", in Received fields and in events. Answers one record a routing domain. Without a',
     'running server it tells what the spool and the event log know.',

@@ -3,7 +3,8 @@
 import type { Readable, Writable } from 'node:stream'
 import { ConfigError } from '../config/problems.ts'
 import { keepAlive, systemClock } from '../lib/clock.ts'
-import { findCommand, parseOptions } from './arguments.ts'
+import { SpoolFormatError } from '../spool/layout.ts'
+import { checkArguments, familyOf, findCommand, parseOptions } from './arguments.ts'
 import { CliError, ExitCode } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { COMMANDS } from './commands.ts'
@@ -47,7 +48,11 @@ async function dispatch(words: readonly string[], streams: CliStreams, out: Outp
     return ExitCode.ok
   }
   if (first === '--help' || first === '-h' || first === 'help') {
-    await out.line(words.length > 1 ? commandHelp(findCommand(COMMANDS, words.slice(1)).command) : globalHelp(COMMANDS))
+    await out.line(helpFor(words.slice(1)))
+    return ExitCode.ok
+  }
+  if (words.length > 1 && familyOf(COMMANDS, words).length > 0) {
+    await out.line(helpFor(words.slice(0, 1)))
     return ExitCode.ok
   }
   const { command, rest } = findCommand(COMMANDS, words)
@@ -56,7 +61,15 @@ async function dispatch(words: readonly string[], streams: CliStreams, out: Outp
     await out.line(commandHelp(command))
     return ExitCode.ok
   }
+  checkArguments(command, context.positionals)
   return await command.run(context)
+}
+
+/** Help for everything, for a family of commands such as `queue`, or for one command. */
+function helpFor(words: readonly string[]): string {
+  if (words.length === 0) return globalHelp(COMMANDS)
+  const family = familyOf(COMMANDS, words)
+  return family.length > 0 ? globalHelp(family) : commandHelp(findCommand(COMMANDS, words).command)
 }
 
 function contextOf(command: Command, rest: readonly string[], streams: CliStreams, out: Output, err: Output): CommandContext {
@@ -89,7 +102,14 @@ function contextOf(command: Command, rest: readonly string[], streams: CliStream
 function outcomeOf(error: unknown): { readonly code: number; readonly text: string } {
   if (error instanceof CliError) return { code: error.code, text: `rohrpost: ${error.message}` }
   if (error instanceof ConfigError) return { code: error.code, text: error.message }
+  if (error instanceof SpoolFormatError) return { code: ExitCode.config, text: `rohrpost: ${error.message}` }
+  if (isFileError(error)) return { code: ExitCode.config, text: `rohrpost: cannot use ${error.path}: ${error.message}` }
   return { code: ExitCode.findings, text: error instanceof Error ? (error.stack ?? error.message) : String(error) }
+}
+
+/** What the system says of a path in the configuration, such as a data directory that is a file: the operator's matter. */
+function isFileError(error: unknown): error is NodeJS.ErrnoException & { readonly path: string } {
+  return error instanceof Error && 'syscall' in error && 'path' in error && typeof error.path === 'string'
 }
 
 /** Runs the process's own command line. */

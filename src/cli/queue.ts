@@ -1,10 +1,12 @@
 // rohrpost queue …: looks at the queue and changes it. The server answers; without one, `list` and `summary` read the spool.
 
+import { noId } from '../admin/queue-rows.ts'
 import type { QueueFilter, QueueLine } from '../admin/queue-rows.ts'
+import { idFromText } from '../spool/ids.ts'
 import { CliError, ExitCode, usageError } from './command.ts'
 import type { Command, CommandContext, OptionSpec } from './command.ts'
 import { askServer } from './control.ts'
-import { loadForClient } from './data-dir.ts'
+import { CLIENT_EXITS, loadForClient } from './data-dir.ts'
 import { objectTable } from './rows.ts'
 import { Table } from './table.ts'
 
@@ -17,16 +19,17 @@ const FILTERS: Readonly<Record<keyof QueueFilter, OptionSpec>> = {
   site: { type: 'string', value: 'SITE', help: 'what goes to this site' },
   state: { type: 'string', value: 'STATE', help: 'scheduled, ready, active or held' },
 }
+/** What works without a server too, from the spool. */
+const OFFLINE_EXITS = { ...CLIENT_EXITS, notRunning: 'no server is running, and there is no spool' }
 const STATES: readonly string[] = ['scheduled', 'ready', 'active', 'held']
 
 function filterOf(context: CommandContext): QueueFilter {
-  if (context.positionals.length > 0)
-    throw usageError(`unexpected argument: ${context.positionals[0] as string}; filters are options such as --domain`)
   const given = Object.keys(FILTERS).flatMap((name) => {
     const value = context.text(name)
     return value === undefined ? [] : [[name, value]]
   })
   const filter = Object.fromEntries(given) as QueueFilter
+  if (filter.id !== undefined) checkId(filter.id)
   if (filter.state !== undefined && !STATES.includes(filter.state)) throw usageError(`--state is one of ${STATES.join(', ')}`)
   return filter
 }
@@ -36,6 +39,7 @@ export const queueList: Command = {
   summary: 'List the recipients that mail waits for',
   usage: '[FILTERS]',
   options: FILTERS,
+  exits: OFFLINE_EXITS,
   details: 'One line a recipient. Works without a running server too: the spool is then read as it lies.',
   async run(context: CommandContext): Promise<number> {
     const filter = filterOf(context)
@@ -60,12 +64,14 @@ export const queueSummary: Command = {
   summary: 'Count what waits, by site and state',
   usage: '',
   options: {},
+  exits: OFFLINE_EXITS,
   details: 'Without a running server the spool is counted as it lies, by routing domain.',
   async run(context: CommandContext): Promise<number> {
     const { dataDir } = await loadForClient(context)
     const table = objectTable(context)
     const code = await orOffline(
-      () => askServer({ dataDir, verb: 'queue.summary', args: {} }, (row) => table.row(row as object)),
+      () =>
+        askServer({ dataDir, verb: 'queue.summary', args: {} }, (row) => table.row(context.json ? (row as object) : shown(row as object))),
       async () => {
         const { offlineSummary } = await import('./offline.ts')
         for (const row of await offlineSummary(dataDir, context.clock.now())) await table.row(row)
@@ -81,7 +87,9 @@ export const queueShow: Command = {
   name: 'queue show',
   summary: 'Show a message: its envelope and its recipients',
   usage: 'ID',
+  arguments: 1,
   options: {},
+  exits: { findings: 'no such message is in the queue', ...CLIENT_EXITS },
   async run(context: CommandContext): Promise<number> {
     const id = onlyId(context)
     const { dataDir } = await loadForClient(context)
@@ -99,7 +107,8 @@ function changeCommand(action: 'hold' | 'release' | 'retry' | 'remove' | 'bounce
     summary,
     usage: 'FILTERS | --all',
     options: { ...FILTERS, all: { type: 'boolean', help: 'everything in the queue' } },
-    details: 'Needs at least one filter. Ends with 1 when nothing matched.',
+    exits: { findings: 'nothing was changed', ...CLIENT_EXITS },
+    details: 'Needs at least one filter.',
     async run(context: CommandContext): Promise<number> {
       const filter = filterOf(context)
       const all = context.flag('all')
@@ -107,7 +116,9 @@ function changeCommand(action: 'hold' | 'release' | 'retry' | 'remove' | 'bounce
       const { dataDir } = await loadForClient(context)
       return askServer({ dataDir, verb: `queue.${action}`, args: all ? { ...filter, all } : { ...filter } }, (row) => {
         const { changed } = row as { changed: number }
-        return context.json ? context.out.json(row) : context.out.line(`${changed} ${done}`)
+        return context.json
+          ? context.out.json(row)
+          : context.out.line(`${changed} ${done}${changed > 0 ? '' : ': nothing matches, or all that does is so already'}`)
       })
     },
   }
@@ -123,10 +134,20 @@ export const queueChanges: readonly Command[] = [
 
 /** The id that a command takes as its one argument. */
 export function onlyId(context: CommandContext): string {
-  const [id, ...others] = context.positionals
+  const [id] = context.positionals
   if (id === undefined) throw usageError('a message id is missing, as in "queued as ID"')
-  if (others.length > 0) throw usageError(`unexpected argument: ${others[0] as string}`)
+  checkId(id)
   return id
+}
+
+function checkId(id: string): void {
+  if (idFromText(id) < 0) throw usageError(noId(id))
+}
+
+/** A row of the summary with its time as people read it. */
+function shown(row: object): object {
+  if (!('backoffUntil' in row) || typeof row.backoffUntil !== 'number') return row
+  return { ...row, backoffUntil: row.backoffUntil > 0 ? new Date(row.backoffUntil).toISOString() : '' }
 }
 
 /** The server's answer, or what can be had without one. */

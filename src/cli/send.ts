@@ -9,6 +9,7 @@ import type { Reply } from './send/dialogue.ts'
 import { composeMessage, encodeForData, hasEightBit } from './send/message.ts'
 import { printable } from './table.ts'
 
+const PORT_MAX = 65_535
 const TLS_MODES = ['auto', 'off', 'starttls', 'implicit'] as const
 type TlsMode = (typeof TLS_MODES)[number]
 
@@ -28,7 +29,7 @@ export const send: Command = {
     auth: { type: 'string', value: 'USER[:PASSWORD]', help: 'AUTH PLAIN; the password may stand in ROHRPOST_PASSWORD instead' },
     lmtp: { type: 'boolean', help: 'speak LMTP' },
   },
-  details: 'Ends with 0 when all recipients were taken, 1 when some were refused, 69 when the server cannot be reached.',
+  exits: { findings: 'something was refused', notRunning: 'the server cannot be reached' },
   async run(context: CommandContext): Promise<number> {
     const plan = await planOf(context)
     const { host, port, tls } = plan
@@ -54,7 +55,6 @@ interface Plan {
 }
 
 async function planOf(context: CommandContext): Promise<Plan> {
-  if (context.positionals.length > 0) throw usageError(`unexpected argument: ${context.positionals[0] as string}`)
   const from = context.text('from')
   const to = context.texts('to')
   if (from === undefined) throw usageError('--from is missing')
@@ -63,10 +63,11 @@ async function planOf(context: CommandContext): Promise<Plan> {
   const tls = TLS_MODES.find((mode) => mode === (context.text('tls') ?? 'auto'))
   if (tls === undefined) throw usageError(`--tls is one of ${TLS_MODES.join(', ')}`)
   const server = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(context.text('server') ?? '127.0.0.1:2525')
-  if (!server) throw usageError('--server is HOST:PORT')
+  const port = Number(server?.[3] ?? 25)
+  if (!server || port < 1 || port > PORT_MAX) throw usageError('--server is HOST:PORT, such as 127.0.0.1:2525 or [::1]:25')
   const host = (server[1] ?? server[2]) as string
   const message = await messageOf(context, from, to)
-  return { host, port: Number(server[3] ?? 25), tls, lmtp: context.flag('lmtp'), from, to, message, auth: authOf(context) }
+  return { host, port, tls, lmtp: context.flag('lmtp'), from, to, message, auth: authOf(context) }
 }
 
 function authOf(context: CommandContext): Plan['auth'] {
@@ -80,7 +81,9 @@ function authOf(context: CommandContext): Plan['auth'] {
 
 async function messageOf(context: CommandContext, from: string, to: readonly string[]): Promise<Buffer> {
   const file = context.text('file')
-  if (file !== undefined && context.text('body') !== undefined) throw usageError('--body and --file exclude each other')
+  for (const option of ['body', 'subject']) {
+    if (file !== undefined && context.text(option) !== undefined) throw usageError(`--${option} and --file exclude each other`)
+  }
   const now = context.clock.now()
   const subject = (context.text('subject') ?? 'A test').replace(/[\r\n]+/g, ' ')
   if (file === undefined) return composeMessage({ from, to, subject, body: context.text('body') ?? 'A test.', now })
@@ -103,7 +106,7 @@ class Sending {
   }
 
   async run(): Promise<number> {
-    expect(await this.#dialogue.reply(), 'the greeting')
+    expect(await this.#dialogue.greeting(), 'the greeting')
     await this.#hello()
     await this.#secure()
     await this.#authenticate()

@@ -2,6 +2,7 @@
 
 import type { TLSSocketOptions } from 'node:tls'
 import { systemClock } from '../lib/clock.ts'
+import { ListenError } from '../net/listen-error.ts'
 import { serverOptions } from '../net/tls-context.ts'
 import { makeSelfSigned } from '../net/tls-self-signed.ts'
 import { CliError, ExitCode, usageError } from './command.ts'
@@ -35,6 +36,7 @@ export const sink: Command = {
     full: { type: 'boolean', help: 'with --json: header fields, parameters of MAIL and RCPT, the client' },
     quiet: { type: 'boolean', help: 'no line for each message' },
   },
+  exits: { busy: 'the port is in use' },
   details: [
     'One received message a line on standard output. With --json: time, from, to, bytes, id (the queue id in the topmost',
     'Received field), messageId, subject. The summary at the end goes to standard error.',
@@ -60,7 +62,6 @@ interface Plan {
 }
 
 function planOf(context: CommandContext): Plan {
-  if (context.positionals.length > 0) throw usageError(`unexpected argument: ${context.positionals[0] as string}`)
   const replies = context.texts('reply').map((text) => {
     const reply = parseReply(text)
     if (!reply.ok) throw usageError(`--reply ${reply.error}`)
@@ -76,7 +77,7 @@ function planOf(context: CommandContext): Plan {
     lmtp: context.flag('lmtp'),
     without: new Set(context.texts('without').map((keyword) => keyword.toUpperCase())),
     slowRead: context.flag('slow-read'),
-    count: context.text('count') === undefined ? Infinity : count(context, 'count', '1', 1e12),
+    count: context.text('count') === undefined ? Infinity : count(context, 'count', '1', 1e12, 1),
     quiet: context.flag('quiet'),
     full: context.flag('full'),
   }
@@ -89,9 +90,10 @@ function word<T extends string>(context: CommandContext, option: string, words: 
   return found
 }
 
-function count(context: CommandContext, option: string, fallback: string, max: number): number {
+function count(context: CommandContext, option: string, fallback: string, max: number, min = 0): number {
   const text = context.text(option) ?? fallback
-  if (!/^\d{1,16}$/.test(text) || Number(text) > max) throw usageError(`--${option} is a number from 0 to ${max}`)
+  if (!/^\d{1,16}$/.test(text) || Number(text) > max || Number(text) < min)
+    throw usageError(`--${option} is a number from ${min} to ${max}`)
   return Number(text)
 }
 
@@ -142,7 +144,8 @@ class SinkRun {
       const bound = await server.listen(host, port)
       await this.#context.err.line(`rohrpost sink listens on ${host.includes(':') ? `[${host}]` : host}:${bound}`)
     } catch (error) {
-      throw new CliError(ExitCode.notRunning, `cannot listen on ${host}:${port}: ${(error as Error).message}`)
+      const cause = new ListenError({ host, port }, error as NodeJS.ErrnoException)
+      throw new CliError(cause.code === 'EADDRINUSE' ? ExitCode.busy : ExitCode.usage, cause.message)
     }
   }
 

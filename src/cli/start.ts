@@ -8,6 +8,10 @@ export const start: Command = {
   summary: 'Run the server in the foreground',
   usage: '[--config FILE]',
   options: {},
+  exits: {
+    busy: 'a port or the data directory is in use',
+    config: 'the configuration, a certificate, an address or the data directory cannot be used',
+  },
   details: [
     'Prints "rohrpost ready NAME=HOST:PORT …" on standard output when every listener is open; logs go to standard error.',
     'SIGTERM and SIGINT finish what is in hand and end with 0, SIGHUP reloads the configuration.',

@@ -2,7 +2,7 @@
 
 import type { Command, CommandContext } from './command.ts'
 import { askServer } from './control.ts'
-import { loadForClient } from './data-dir.ts'
+import { CLIENT_EXITS, loadForClient } from './data-dir.ts'
 import { printable } from './table.ts'
 
 function traceCommand(direction: 'in' | 'out', summary: string, matches: string): Command {
@@ -11,6 +11,7 @@ function traceCommand(direction: 'in' | 'out', summary: string, matches: string)
     summary,
     usage: '[--match TEXT]',
     options: { match: { type: 'string', value: 'TEXT', help: matches } },
+    exits: CLIENT_EXITS,
     details: 'Shows each line with the milliseconds since the one before. What AUTH carries is blanked.',
     async run(context: CommandContext): Promise<number> {
       const { dataDir } = await loadForClient(context)

@@ -12,7 +12,7 @@ import { offsetOfLine, OFFSETS_A_MS, parseEventLine } from './eventline.ts'
 import type { LoggedEvent } from './eventline.ts'
 import { eventFileOffset, eventFiles } from './eventlog.ts'
 import { idFromText, shardOf } from './ids.ts'
-import { eventsDirectory, readMeta, SpoolFormatError } from './layout.ts'
+import { eventsDirectory, noSpool, readMeta } from './layout.ts'
 import { nodeDisk } from './nodedisk.ts'
 
 export type { LoggedEvent } from './eventline.ts'
@@ -152,7 +152,7 @@ export class EventTail {
   /** Rejects with SpoolFormatError when there is no spool. */
   static async open(dataDir: string, options: EventTailOptions = {}): Promise<EventTail> {
     const meta = await readMeta(options.disk ?? nodeDisk, dataDir)
-    if (!meta) throw new SpoolFormatError(`no spool in ${dataDir}`)
+    if (!meta) throw noSpool(dataDir)
     const tail = new EventTail(dataDir, options, meta.shards)
     if (options.from === 'end') for (const cursor of tail.#cursors) await cursor.skip()
     return tail

@@ -36,6 +36,11 @@ export class SpoolFormatError extends Error {
   override readonly name = 'SpoolFormatError'
 }
 
+/** For a data directory in which no server was ever started. */
+export function noSpool(dataDir: string): SpoolFormatError {
+  return new SpoolFormatError(`no spool in ${dataDir}: the first start makes it, if this is the right configuration`)
+}
+
 function parseMeta(text: string): SpoolMeta {
   let meta: unknown
   try {

@@ -9,7 +9,7 @@ import type { FileHandle, SpoolDisk, SpoolIndex } from './disk.ts'
 import { errorCode } from './disk.ts'
 import { shardOf } from './ids.ts'
 import { groupKey, groupOf, GROUPS, idOf, idRange, messageKey } from './keys.ts'
-import { bodiesDirectory, INDEX_FILE, readMeta, shardDirectory, SpoolFormatError } from './layout.ts'
+import { bodiesDirectory, INDEX_FILE, noSpool, readMeta, shardDirectory } from './layout.ts'
 import { nodeDisk } from './nodedisk.ts'
 import { decodeGroup, decodeMessage } from './record.ts'
 import type { MessageRecord } from './record.ts'
@@ -173,7 +173,7 @@ export class SpoolReader {
   static async open(dataDir: string, options: ReaderOptions = {}): Promise<SpoolReader> {
     const disk = options.disk ?? nodeDisk
     const meta = await readMeta(disk, dataDir)
-    if (!meta) throw new SpoolFormatError(`no spool in ${dataDir}`)
+    if (!meta) throw noSpool(dataDir)
     const indexes: (SpoolIndex | undefined)[] = []
     for (let shard = 0; shard < meta.shards; shard++) {
       const names = await disk.list(shardDirectory(dataDir, shard))

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
@@ -129,6 +129,24 @@ for (const [words, stdin, code, text] of MISTAKES) {
     assert.equal(outcome.out, '')
   })
 }
+
+test('an account of the configuration is changed there', async () => {
+  using here = new Installation({ accounts: [{ name: 'zoe@example.org', password: 'geheim' }] })
+  const { code, err } = await here.run(['remove', 'zoe@example.org'])
+  const said = 'rohrpost: there is no account zoe@example.org in the directory; it stands in the configuration: change it there\n'
+  assert.deepEqual([code, err], [1, said])
+})
+
+test('a damaged directory is told; LMDB would take the process along', async () => {
+  using here = new Installation()
+  const folder = accountsPath(here.dataDir)
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, 'data.mdb'), Buffer.alloc(20_000, 'x'))
+  for (const words of [['list'], ['remove', 'a@example.org'], ['add', 'a@example.org', '--password-stdin']]) {
+    const said = `rohrpost: ${folder}/data.mdb is damaged: it does not begin like an index\n`
+    assert.deepEqual(await here.run(words, 'x'), { code: 78, out: '', err: said })
+  }
+})
 
 test('an account is not added twice', async () => {
   using here = new Installation()

@@ -120,6 +120,23 @@ test('queue summary has the columns that the server gives', async () => {
   assert.equal((await fake.run('queue summary')).out, 'site    ready  held\ngoogle     12     0\nx           3     1\n')
 })
 
+test('queue summary shows people a time, not a number', async () => {
+  using fake = new Fake()
+  await fake.open({ 'queue.summary': rows({ site: 'x', backoffUntil: Date.UTC(2026, 10, 24, 6, 50) }, { site: 'y', backoffUntil: 0 }) })
+  assert.equal((await fake.run('queue summary')).out, 'site  backoffUntil\nx     2026-11-24T06:50:00.000Z\ny\n')
+  assert.equal((await fake.run('queue summary --json')).out, '{"site":"x","backoffUntil":1795503000000}\n{"site":"y","backoffUntil":0}\n')
+})
+
+test('a change that changes nothing says why that may be', async () => {
+  using fake = new Fake()
+  await fake.open({ 'queue.hold': (_, caller) => (caller.row({ action: 'hold', changed: 0 }), Promise.resolve(1)) })
+  assert.deepEqual(await fake.run('queue hold --all'), {
+    code: 1,
+    out: '0 held: nothing matches, or all that does is so already\n',
+    err: '',
+  })
+})
+
 test('queue show prints one fact a line', async () => {
   using fake = new Fake()
   await fake.open({ 'queue.show': rows({ id: '00000000abc', bytes: 3 }) })
@@ -155,11 +172,11 @@ test('the exit code is what the server says, in an end or in an error', async ()
   using fake = new Fake()
   await fake.open({
     'queue.hold': () => Promise.resolve(1),
-    'queue.show': () => Promise.reject(new ControlError(1, 'no message x is in the queue')),
+    'queue.show': () => Promise.reject(new ControlError(1, 'no such message is in the queue')),
     metrics: () => Promise.reject(new Error('a bug')),
   })
   assert.equal((await fake.run('queue hold --all')).code, 1)
-  assert.deepEqual(await fake.run('queue show x'), { code: 1, out: '', err: 'rohrpost: no message x is in the queue\n' })
+  assert.deepEqual(await fake.run('queue show 00000000abc'), { code: 1, out: '', err: 'rohrpost: no such message is in the queue\n' })
   assert.deepEqual(await fake.run('metrics'), { code: 1, out: '', err: 'rohrpost: a bug\n' })
 })
 
@@ -235,7 +252,7 @@ test('without a server, commands that need one end with 69', async () => {
   for (const words of ['metrics', 'queue show 00000000abc', 'queue hold --all', 'trace in', 'debug throw net.1']) {
     const { code, err } = await fake.run(words)
     assert.equal(code, 69, words)
-    assert.equal(err, `rohrpost: no server is running here (nobody listens at ${fake.socket})\n`)
+    assert.equal(err, `rohrpost: no server is running here (nobody listens at ${fake.socket}); is --config the one it was started with?\n`)
   }
 })
 

@@ -173,11 +173,35 @@ test('check spool tells what a crash left, and that is no finding', async () => 
 test('where there is no spool, that is said', async () => {
   using left = new Left()
   writeFileSync(join(left.world.dataDir, 'config.json'), JSON.stringify({ hostname: 'mx.example.org', dataDir: left.world.dataDir }))
+  const none = `no spool in ${left.world.dataDir}: the first start makes it, if this is the right configuration`
   for (const words of ['queue list', 'queue summary', 'explain 00000000abc']) {
     const { code, err } = await left.run(words)
     assert.equal(code, 69, words)
-    assert.equal(err, `rohrpost: no server is running, and no spool in ${left.world.dataDir}\n`)
+    assert.equal(err, `rohrpost: no server is running, and ${none}\n`)
   }
-  const { code, err } = await left.run('events tail')
-  assert.deepEqual([code, err], [1, `rohrpost: no spool in ${left.world.dataDir}\n`])
+  for (const words of ['events tail', 'check spool']) {
+    const { code, err } = await left.run(words)
+    assert.deepEqual([code, err], [1, `rohrpost: ${none}\n`], words)
+  }
+})
+
+test('a data directory that is a file is told without a stack', async () => {
+  using left = new Left()
+  const config = join(left.world.dataDir, 'config.json')
+  writeFileSync(config, JSON.stringify({ hostname: 'mx.example.org', dataDir: config }))
+  for (const words of ['events tail', 'check spool', 'account remove a@example.org', 'account add a@example.org']) {
+    const { code, out, err } = await left.run(words)
+    assert.deepEqual([code, out], [78, ''], words)
+    assert.match(err, /^rohrpost: cannot use \S+config\.json\/\w+: ENOTDIR: [^\n]*\n$/, words)
+  }
+})
+
+test('a rejection tells its client and its rule', async () => {
+  using left = await new Left().fill()
+  const rejection = { type: 'rejection', id: '', recipient: '', source: '192.0.2.7', site: 'open-relay', code: 550, enhanced: '5.7.1' }
+  const line = { offset: 2 ** 52, time: '2026-11-24T06:50:00.000Z', ...rejection, tenant: '', reply: 'no', attempt: 0 }
+  const directory = eventsDirectory(left.world.dataDir, 0)
+  appendFileSync(join(directory, readdirSync(directory)[0] as string), `${JSON.stringify(line)}\n`)
+  const { out } = await left.run('events tail')
+  assert.match(out, /^\S+Z {2}rejection {2}- {2}from 192\.0\.2\.7 {2}rule open-relay {2}550 5\.7\.1 no$/m)
 })

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { Dialogue } from '../../src/cli/send/dialogue.ts'
 import { composeMessage, encodeForData } from '../../src/cli/send/message.ts'
 import { TempFolder } from '../support/process.ts'
 import { DROP, SmtpSink } from '../support/smtp-sink.ts'
@@ -113,7 +117,7 @@ test('STARTTLS is used when offered, and its certificate matters only when TLS w
   assert.match(sink.messages[0]?.tls ?? '', /^TLSv1/)
   const strict = await run(to(sink, '--tls', 'starttls'))
   assert.equal(strict.code, 69)
-  assert.match(strict.err, /cannot connect to localhost:\d+: .*certificate/)
+  assert.match(strict.err, /cannot connect to localhost:\d+: its certificate is refused \(\w+\); --insecure takes any\n$/)
   assert.equal((await run(to(sink, '--tls', 'starttls', '--insecure'))).code, 0)
   assert.equal((await run(to(sink, '--tls', 'off'))).code, 0)
   assert.equal(sink.messages[2]?.tls, '')
@@ -142,6 +146,16 @@ test('a password goes over TLS only, unless told otherwise', async () => {
 
 test('addresses and content beyond ASCII are announced', async () => {
   await using sink = await SmtpSink.start({})
-  await run(['send', '--server', `localhost:${sink.port}`, '--from', 'ä@x', '--to', 'b@x', '--body', 'ö'])
+  await run(['send', '--server', `localhost:${sink.port}`, '--from', 'ä@x', '--to', 'b@x', '--body', 'ö', '--subject', 'Grüße'])
   assert.match(sink.messages[0]?.mailParameters ?? '', /^SIZE=\d+ BODY=8BITMIME SMTPUTF8$/)
+  assert.match(sink.messages[0]?.data.toString() ?? '', /^Subject: =\?utf-8\?Q\?Gr=C3=BC=C3=9Fe\?=\r$/im)
+})
+
+test('a server that does not greet is not waited for without end', async () => {
+  const silent = createServer().listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const { port } = silent.address() as AddressInfo
+  const dialogue = await Dialogue.open({ host: '127.0.0.1', port, verifies: false }, false, 20)
+  await assert.rejects(dialogue.greeting(), { code: 69, message: 'no greeting within 20ms; does the server expect --tls implicit?' })
+  silent.close()
 })

@@ -4,6 +4,7 @@ import { connect as connectPlain } from 'node:net'
 import type { Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { TLSSocket } from 'node:tls'
+import { formatDuration } from '../../config/units.ts'
 import { CliError, ExitCode } from '../command.ts'
 
 export interface Reply {
@@ -22,29 +23,42 @@ export interface Server {
 const REPLY_BYTES_MAX = 64 * 1024
 /** RFC 5321 §4.5.3.2.6: the final dot may take ten minutes. */
 const SILENCE_MS_MAX = 600_000
+/** Who says nothing at first most often waits for a TLS handshake; servers that test a client's patience do so for less. */
+const GREETING_MS_MAX = 30_000
 
 export class Dialogue {
   readonly #server: Server
   #socket: Socket
+  /** What is said of a server that says nothing. */
+  #silence: string
   #text = ''
   #wanted: { resolve(reply: Reply): void; reject(error: Error): void } | undefined
   #broken: Error | undefined
 
-  private constructor(server: Server, socket: Socket) {
+  private constructor(server: Server, socket: Socket, greetingMsMax: number) {
     this.#server = server
     this.#socket = socket
-    this.#listen()
+    this.#silence = `no greeting within ${formatDuration(greetingMsMax)}; does the server expect --tls implicit?`
+    this.#listen(greetingMsMax)
   }
 
   /** Opens the connection; rejects with CliError when that fails. The server's greeting is the first reply. */
-  static async open(server: Server, implicitTls: boolean): Promise<Dialogue> {
+  static async open(server: Server, implicitTls: boolean, greetingMsMax: number = GREETING_MS_MAX): Promise<Dialogue> {
     const socket = implicitTls ? connectTls(tlsOptions(server)) : connectPlain(server.port, server.host)
     await established(socket, implicitTls ? 'secureConnect' : 'connect', server)
-    return new Dialogue(server, socket)
+    return new Dialogue(server, socket, greetingMsMax)
   }
 
   get isSecure(): boolean {
     return (this.#socket as TLSSocket).encrypted === true
+  }
+
+  /** The first reply. */
+  async greeting(): Promise<Reply> {
+    const reply = await this.reply()
+    this.#silence = 'the server is silent'
+    this.#socket.setTimeout(SILENCE_MS_MAX)
+    return reply
   }
 
   /** Upgrades after the 220 to STARTTLS. */
@@ -55,7 +69,7 @@ export class Dialogue {
     await established(secure, 'secureConnect', this.#server)
     this.#socket = secure
     this.#text = ''
-    this.#listen()
+    this.#listen(SILENCE_MS_MAX)
   }
 
   /** Sends a line and waits for the reply. */
@@ -81,9 +95,9 @@ export class Dialogue {
     this.#socket.destroy()
   }
 
-  #listen(): void {
+  #listen(silenceMsMax: number): void {
     const socket = this.#socket
-    socket.setTimeout(SILENCE_MS_MAX, () => socket.destroy(new Error('the server is silent')))
+    socket.setTimeout(silenceMsMax, () => socket.destroy(new Error(this.#silence)))
     socket.on('data', (chunk: Buffer) => {
       this.#text += chunk.toString('utf8')
       if (this.#text.length > REPLY_BYTES_MAX) socket.destroy(new Error('the reply is too long'))
@@ -115,14 +129,24 @@ function tlsOptions(server: Server): { host: string; port: number; servername?: 
   return { host: server.host, port: server.port, ...(isName && { servername: server.host }), rejectUnauthorized: server.verifies }
 }
 
+/** OpenSSL's words for what people meet, in ours. */
+function connectProblem(error: NodeJS.ErrnoException): string {
+  if (error.code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'the server does not speak TLS here'
+  const isCertificate = error.code?.includes('CERT') || error.code === 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'
+  return isCertificate ? `its certificate is refused (${error.code}); --insecure takes any` : error.message.trim()
+}
+
 function established(socket: Socket, event: string, server: Server): Promise<void> {
   return new Promise((resolve, reject) => {
     const failed = (error: Error): void => {
-      reject(new CliError(ExitCode.notRunning, `cannot connect to ${server.host}:${server.port}: ${error.message}`))
+      reject(new CliError(ExitCode.notRunning, `cannot connect to ${server.host}:${server.port}: ${connectProblem(error)}`))
     }
+    const late = (): void => void socket.destroy(new Error(`no answer within ${formatDuration(GREETING_MS_MAX)}`))
     socket.once('error', failed)
+    socket.setTimeout(GREETING_MS_MAX, late)
     socket.once(event, () => {
       socket.removeListener('error', failed)
+      socket.setTimeout(0, late)
       resolve()
     })
   })

@@ -1,6 +1,7 @@
 // The message that `rohrpost send` hands over. Pure, but for the Message-ID.
 
 import { randomUUID } from 'node:crypto'
+import { sevenBitField } from '../../deliver/encoded-word.ts'
 
 export interface MessageParts {
   readonly from: string
@@ -18,7 +19,7 @@ export function composeMessage(parts: MessageParts): Buffer {
     `Date: ${new Date(parts.now).toUTCString().replace('GMT', '+0000')}`,
     `From: ${parts.from === '' ? `postmaster@${host}` : parts.from}`,
     `To: ${parts.to.join(',\r\n\t')}`,
-    `Subject: ${parts.subject}`,
+    sevenBitField(Buffer.from(`Subject: ${parts.subject}`).toString('latin1')),
     `Message-ID: <${randomUUID()}@${host}>`,
     'MIME-Version: 1.0',
     'Content-Type: text/plain; charset=utf-8',
