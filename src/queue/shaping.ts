@@ -27,13 +27,13 @@ const FOREIGN: LimitValues = {
 const STATIC: Partial<LimitValues> = { connections: 32, messagesPerConnection: 1_000 }
 
 /**
- * The limits of a site. `siteKey` is a static route when it is a URL; `provider` is a name of providers.ts, '' for none.
+ * The limits of a site. `siteKey` is a static route when it is a URL or a path; `provider` is a name of providers.ts, '' for none.
  * Later layers override earlier ones and the built-in values, limit by limit.
  */
 export function limitsFor(siteKey: string, provider: string, layers: readonly LimitLayer[] = []): SiteLimits {
   const known = PROVIDERS.find(({ name }) => name === provider)
   const all: LimitLayer[] = []
-  if (siteKey.includes('://')) all.push({ origin: 'default for static routes', limits: STATIC })
+  if (siteKey.includes(':/')) all.push({ origin: 'default for static routes', limits: STATIC })
   if (known) all.push({ origin: `provider ${known.name}`, limits: known.limits })
   return merge([...all, ...layers])
 }
