@@ -132,6 +132,13 @@ export function explainMessage<R>(q: QueueState<R>, id: MessageId): GroupExplana
   return found.sort((a, b) => a.group - b.group)
 }
 
+/** Why a group that is in the spool has no row here; undefined when none is left out. */
+export function absentBinding<R>(q: QueueState<R>): Binding | undefined {
+  if (!q.backlog.absent) return undefined
+  const value = `${q.settings.residentEntries} in memory; read from the spool when its queue runs low`
+  return { limit: 'residentEntries', value, origin: 'limits.residentEntriesMax' }
+}
+
 function bindingOf<R>(q: QueueState<R>, row: number): Binding {
   const due = date(q.ticks.ms(q.rows.due[row] as number))
   const domain = q.domainOf(row)

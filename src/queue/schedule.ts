@@ -16,12 +16,13 @@ import { shardOf } from '../spool/ids.ts'
 import type { MessageId, QueueRow, Settled } from '../spool/types.ts'
 import { beginScan, endScan, isLeftOut, makeRoom, rowWent } from './backlog.ts'
 import { connectionIsDown, connectionIsUp, drop, onConnectionTime, release, wakeSite } from './connect.ts'
-import { explainMessage, pageOfRows, summarise, viewOf } from './explain.ts'
+import { absentBinding, explainMessage, pageOfRows, summarise, viewOf } from './explain.ts'
 import { driveSite, disinherit, giveBack, postpone, pulled, settledBy } from './grant.ts'
 import { cleanUp } from './janitor.ts'
 import type { Connection, SiteState } from './model.ts'
 import { addRow, detach, forget, isInFlight, onRowTime, place, setState, takeOff, writeFacts } from './place.ts'
 import type {
+  Binding,
   ConnectionEnd,
   GroupExplanation,
   ReturnedItem,
@@ -306,6 +307,11 @@ export class Scheduler<Route = unknown> {
   explain(id: MessageId): GroupExplanation[] {
     this.#q.now = this.#clock.now()
     return explainMessage(this.#q, id)
+  }
+
+  /** Why a group that the spool has is not here, undefined when all are. */
+  explainAbsent(): Binding | undefined {
+    return absentBinding(this.#q)
   }
 
   #announceRow(facts: QueueRow): void {

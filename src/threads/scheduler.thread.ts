@@ -3,7 +3,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import { systemClock } from '../lib/clock.ts'
 import { systemRandom } from '../lib/prng.ts'
-import type { Binding, RowRef } from '../queue/ports.ts'
+import type { RowRef } from '../queue/ports.ts'
 import { schedulerSettings } from '../queue/settings.ts'
 import { Channel } from './channel.ts'
 import type { DeliverToScheduler, OwnerToScheduler, SchedulerToDeliver, SchedulerToOwner } from './messages.ts'
@@ -67,19 +67,9 @@ function overlay(refs: readonly (RowRef & { readonly domain: string })[]): unkno
 
 function explain(ref: RowRef): unknown {
   const row = scheduler.explain(ref.id).find((one) => one.group === ref.group)
-  if (!row) return { state: 'unknown', nextAttempt: '', binding: scheduler.isPaging ? leftOut() : null }
+  if (!row) return { state: 'unknown', nextAttempt: '', binding: scheduler.explainAbsent() ?? null }
   const nextAttempt = row.nextAttempt > 0 ? new Date(row.nextAttempt).toISOString() : ''
   return { domain: row.domain, site: row.site, state: QUEUE_STATES[row.state], nextAttempt, binding: row.binding, lastReply: row.lastReply }
-}
-
-/** Why a group has no entry here. */
-function leftOut(): Binding {
-  const { residentEntriesMax } = config.limits
-  return {
-    limit: 'residentEntries',
-    value: `${residentEntriesMax} in memory; read from the spool when its queue runs low`,
-    origin: 'limits.residentEntriesMax',
-  }
 }
 
 function ask(verb: string, args: unknown, answer: Answer): void {

@@ -123,6 +123,15 @@ test('rows that are due later wait in the spool, and do not hide one that is due
   assert.ok(b.scheduler.residentCount <= LIMIT && b.scheduler.isPaging)
 })
 
+test('what is left out is explained by the limit that holds now, not by that of the start', () => {
+  const b = bench({ residentEntries: LIMIT })
+  assert.equal(b.scheduler.explainAbsent(), undefined)
+  b.scheduler.announce(rowsOf(LIMIT + 1, 1))
+  assert.match(b.scheduler.explainAbsent()?.value ?? '', /^100 in memory/)
+  b.scheduler.configure({ residentEntries: 50 })
+  assert.match(b.scheduler.explainAbsent()?.value ?? '', /^50 in memory/)
+})
+
 test('a scan that did not end is made again', () => {
   const b = bench({ residentEntries: LIMIT })
   b.scheduler.announce(rowsOf(101, 1))
