@@ -55,6 +55,7 @@ export class Connection implements Line, ClientHost, SocketEvents {
   readonly #pieces: PieceReader
   readonly #list: TargetList
   #at = 0
+  #triedAt = 0
   #phase: Phase = 'connect'
   #deadline = Infinity
   #socket: PeerSocket | undefined
@@ -156,7 +157,8 @@ export class Connection implements Line, ClientHost, SocketEvents {
     this.#client = undefined
     this.#tls = ''
     this.#tlsFallback ||= this.#policy === 'opportunistic' ? this.#context.tlsFailures.cause(hostKey(host), this.#now()) : ''
-    this.#deadline = this.#now() + this.#list.connectTimeoutMs
+    this.#triedAt = this.#now()
+    this.#deadline = this.#triedAt + this.#list.connectTimeoutMs
     this.#trace?.line('note', `connecting to ${peerOf(target)}`)
     this.#socket = this.#context.transport.connect({ address, port: host.port, localAddress }, this)
   }
@@ -178,7 +180,8 @@ export class Connection implements Line, ClientHost, SocketEvents {
     this.#trace?.line('note', `${stage}: ${why.code === 0 ? '' : `${why.code} `}${why.text}`)
     this.#last = { opened: false, kind: 'throttled', stage, reply: why, messages: 0 }
     if (this.#closing) return this.#down('closed', stage, why)
-    if (why.code === 0) this.#context.reach.failed(this.#target as Target, why.text, this.#now())
+    const now = this.#now()
+    if (why.code === 0) this.#context.reach.failed(this.#target as Target, why.text, now - this.#triedAt, now)
     // A password that was refused is not tried at every address: accounts get locked.
     if (stage === 'auth') this.#down('throttled', stage, why)
     else this.#next()

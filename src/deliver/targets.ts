@@ -1,7 +1,7 @@
 // Which addresses one connection tries, in which order and for how long (RFC 5321 §5.1). Deliver threads.
 //
 // Hosts come in the order of their preference, equal ones shuffled. One with many addresses must not hide those behind
-// it: each gets a few tries, and there is always one left for every host. What was silent lately is tried last.
+// it: each gets a few tries, and there is always one left for every host. What cost time in vain lately is tried last.
 
 import { isIPv6 } from 'node:net'
 import { isSocketPath } from '../config/target.ts'
@@ -39,6 +39,9 @@ export function peerOf({ host, address }: Target): string {
 
 const IPV6_FAILURES_MOST = 3
 
+/** A failure that came sooner, such as a refused connection, costs nothing, and the order of preference stays as it is. */
+const SILENCE_MS_MIN = 1000
+
 /**
  * What the connections of a thread have learnt of addresses (RFC 5321 §4.5.4.1: "SHOULD keep a list of hosts it cannot
  * reach"). It changes the order only: where nothing else is left, what was silent is tried all the same.
@@ -54,13 +57,13 @@ export class Reach {
     this.#keepMs = keepMs
   }
 
-  /** No session came about, and the peer did not say why. Some IPv6 peers in a row: there may be no way for IPv6 at all. */
-  failed(target: Target, cause: string, now: number): void {
-    this.#silent.add(target.key, cause, now)
+  /** No session came about in `tookMs`, and the peer did not say why. Some IPv6 peers in a row: IPv6 may lead nowhere. */
+  failed(target: Target, cause: string, tookMs: number, now: number): void {
+    if (tookMs >= SILENCE_MS_MIN) this.#silent.add(target.key, cause, now)
     if (isIPv6(target.address) && ++this.#ipv6Failures >= IPV6_FAILURES_MOST) this.#ipv6LostUntil = now + this.#keepMs
   }
 
-  /** A session is open. */
+  /** A session is open to it. */
   worked(target: Target): void {
     this.#silent.delete(target.key)
     if (!isIPv6(target.address)) return

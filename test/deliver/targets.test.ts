@@ -62,32 +62,38 @@ test('many hosts together take no longer than the usual number of addresses', ()
 test('an address that was silent comes last for its time, and makes room for another of its host', () => {
   const lab = new Lab()
   const route = routeTo(hostOf('a', 'a1', 'a2', 'a3', 'a4'), hostOf('b', 'b1'))
-  lab.reach.failed(lab.target('a1'), 'timed out', 0)
+  lab.reach.failed(lab.target('a1'), 'timed out', 30_000, 0)
   assert.deepEqual(lab.addresses(route), ['a2', 'a3', 'a4', 'b1'])
-  lab.reach.failed(lab.target('a3'), 'timed out', 0)
+  lab.reach.failed(lab.target('a3'), 'timed out', 30_000, 0)
   assert.deepEqual(lab.addresses(route), ['a2', 'a4', 'b1', 'a1'])
   assert.deepEqual(lab.addresses(route, KEEP_MS), ['a1', 'a2', 'a3', 'b1'])
 })
 
+test('an address that failed at once keeps its place', () => {
+  const lab = new Lab()
+  lab.reach.failed(lab.target('a1'), 'ECONNREFUSED', 20, 0)
+  assert.deepEqual(lab.addresses(routeTo(hostOf('a', 'a1'), hostOf('b', 'b1'))), ['a1', 'b1'])
+})
+
 test('where all addresses were silent they are tried in their order', () => {
   const lab = new Lab()
-  for (const address of ['a1', 'b1']) lab.reach.failed(lab.target(address), 'timed out', 0)
+  for (const address of ['a1', 'b1']) lab.reach.failed(lab.target(address), 'timed out', 30_000, 0)
   assert.deepEqual(lab.addresses(routeTo(hostOf('a', 'a1'), hostOf('b', 'b1'))), ['a1', 'b1'])
 })
 
 test('what one source does not reach another may', () => {
   const lab = new Lab()
-  lab.reach.failed(lab.target('a1'), 'timed out', 0)
+  lab.reach.failed(lab.target('a1'), 'timed out', 30_000, 0)
   const route = routeTo(hostOf('a', 'a1', 'a2'))
   assert.deepEqual(lab.addresses(route), ['a2', 'a1'])
   assert.deepEqual(lab.addresses(route, 0, { ...SOURCE, name: 'two' }), ['a1', 'a2'])
 })
 
-test('IPv6 comes behind IPv4 after some of its peers in a row were silent, until one works', () => {
+test('IPv6 comes behind IPv4 after some of its peers in a row were not reached, until one works', () => {
   const lab = new Lab()
   const route = routeTo(hostOf('a', '2001:db8::a', '192.0.2.1'), hostOf('b', '2001:db8::b', '192.0.2.2'))
   const usual = ['2001:db8::a', '192.0.2.1', '2001:db8::b', '192.0.2.2']
-  const fail = (...hosts: number[]): void => hosts.forEach((host) => lab.reach.failed(lab.target(`2001:db8::${host}`), 'ENETUNREACH', 0))
+  const fail = (...hosts: number[]): void => hosts.forEach((host) => lab.reach.failed(lab.target(`2001:db8::${host}`), 'ENETUNREACH', 0, 0))
   fail(1, 2)
   lab.reach.worked(lab.target('2001:db8::3'))
   fail(1, 2)
