@@ -275,11 +275,13 @@ function setHoldFor(draft: Draft<MailParams>, value: Slice | undefined): boolean
 /** RFC 4865 §3: Internet-style-date-time-UTC, RFC 3339 with `Z`. */
 function setHoldUntil(draft: Draft<MailParams>, value: Slice | undefined): boolean {
   if (!value) return false
-  const date = text(value)
-  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/i.test(date)) return false
-  const time = Date.parse(date.toUpperCase())
-  if (Number.isNaN(time)) return false
-  draft.holdUntil = time
+  const date = text(value).toUpperCase()
+  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/.test(date)) return false
+  const time = Date.parse(date)
+  // Date.parse takes February 30 for March 2.
+  if (Number.isNaN(time) || !new Date(time).toISOString().startsWith(date.slice(0, 19))) return false
+  // What is before 1970 is past as well.
+  draft.holdUntil = Math.max(1, time)
   return true
 }
 
