@@ -15,7 +15,7 @@ import { replyOf } from './outcome.ts'
 import type { Output } from './output.ts'
 import type { Piece } from './piece.ts'
 import { Pipeline } from './pipeline.ts'
-import type { Failure, PipelineHost } from './pipeline.ts'
+import type { EndKind, Failure, PipelineHost } from './pipeline.ts'
 import { Writer } from './writer.ts'
 import type { ByteSink, LineTrace } from './writer.ts'
 
@@ -39,7 +39,7 @@ export interface SessionInfo {
 export interface SessionEnd {
   /** Whether the session was open. */
   readonly opened: boolean
-  readonly kind: 'throttled' | 'closed'
+  readonly kind: EndKind
   /** What was awaited. */
   readonly stage: string
   readonly reply: Reply
@@ -281,13 +281,17 @@ export class SmtpClient {
 
   #cutOff(what: string): Failure {
     const stage = this.stage
-    // A peer that closes a connection which it served and which has nothing to do is in its right.
-    const kind = stage === 'idle' && (this.#pipeline?.messages ?? 0) > 0 ? 'closed' : 'throttled'
-    return { kind, stage, reply: { code: 0, enhanced: '4.4.2', text: `${what} while ${WAITING[stage] ?? stage}` } }
+    return { kind: this.#endKind(false), stage, reply: { code: 0, enhanced: '4.4.2', text: `${what} while ${WAITING[stage] ?? stage}` } }
   }
 
   #nonsense(): Failure {
-    return { kind: 'throttled', stage: this.stage, reply: { code: 0, enhanced: '4.5.0', text: this.#parser.error } }
+    const text = `the server answered with garbage: ${this.#parser.error}`
+    return { kind: this.#endKind(true), stage: this.stage, reply: { code: 0, enhanced: '4.5.0', text } }
+  }
+
+  /** Whom it concerns that the session ends here. */
+  #endKind(garbage: boolean): EndKind {
+    return this.#mode === 'quit' ? 'closed' : (this.#pipeline?.endKind(garbage) ?? 'throttled')
   }
 
   // ---- Turns and time ----

@@ -24,9 +24,12 @@ import type { Piece } from './piece.ts'
 import { Stage, Transaction } from './transaction.ts'
 import type { Writer } from './writer.ts'
 
+/** Whom the end of a session concerns; see ConnectionEnd in queue/ports.ts. */
+export type EndKind = 'throttled' | 'broken' | 'closed'
+
 /** Why a session cannot go on. */
 export interface Failure {
-  readonly kind: 'throttled' | 'closed'
+  readonly kind: EndKind
   readonly stage: string
   readonly reply: Reply
 }
@@ -85,6 +88,21 @@ export class Pipeline {
     return this.#messages
   }
 
+  /**
+   * Whom it concerns when the peer ends the session now, or by `garbage` makes it useless. Before the first transaction
+   * that is the site. In the midst of one it is the message: it waits, and all others go on. Where everybody has a verdict
+   * it is nobody.
+   *
+   * Peers take only so many messages in a session: at a later MAIL the end says nothing of this one, and it goes over the
+   * next connection. The first one waits, lest a message that a peer cannot bear come back without end.
+   */
+  endKind(garbage = false): EndKind {
+    const tx = this.#inFlight[0]
+    if (!tx) return this.#messages > 0 ? 'closed' : 'throttled'
+    if (tx.stage === Stage.mail) return garbage || this.#begun === 1 ? 'broken' : 'closed'
+    return tx.unresolved().length > 0 ? 'broken' : 'closed'
+  }
+
   /** Whether nothing is in flight and nothing more will be begun. */
   get finished(): boolean {
     return this.#inFlight.length === 0 && this.#backlog.finished
@@ -119,9 +137,9 @@ export class Pipeline {
   onReply(reply: Reply, now: number): Failure | undefined {
     this.#now = now
     const tx = this.#inFlight[0]
-    if (!tx) return this.#onUnexpected(reply)
-    // RFC 5321 §3.8: the server is about to close, whatever the command was.
-    if (reply.code === ReplyCode.unavailable) return { kind: 'throttled', stage: tx.stage, reply }
+    // RFC 5321 §3.8: the server is about to close, whatever the command was, or if there was none.
+    if (reply.code === ReplyCode.unavailable) return { kind: this.endKind(), stage: this.stage, reply }
+    if (!tx) return this.#outOfPlace(reply)
     const failure = this.#handlers[tx.stage](tx, reply)
     if (!failure) this.advance(now)
     return failure
@@ -160,17 +178,9 @@ export class Pipeline {
     this.#body.abandon()
     // The MAIL of the second one was not answered: nothing was said about it.
     if (second) second.attempt.putBack(second.targets)
-    if (first?.stage === Stage.mail && !(kind === 'throttled' && this.#isSuspect(reply))) first.attempt.putBack(first.targets)
+    if (first?.stage === Stage.mail && kind !== 'broken') first.attempt.putBack(first.targets)
     else if (first) first.attempt.resolveAll(first.unresolved(), lost(first, reply))
     this.#backlog.end(deferred('4.4.2', reply.text), now)
-  }
-
-  /**
-   * Whether the first message of a session is what made the peer go without a word. It could be the peer itself, but
-   * when the message went back to the head of its queue, nobody else's mail would ever reach a peer that cannot bear it.
-   */
-  #isSuspect(reply: Reply): boolean {
-    return reply.code === 0 && this.#begun === 1
   }
 
   // ---- Sending ----
@@ -249,7 +259,7 @@ export class Pipeline {
   // ---- Replies ----
 
   #onMail(tx: Transaction, reply: Reply): Failure | undefined {
-    if (isIntermediate(reply)) return outOfPlace(tx.stage, reply)
+    if (isIntermediate(reply)) return this.#outOfPlace(reply)
     if (replyClass(reply.code) !== ReplyClass.completed) tx.mailRefusal = verdictOf(reply)
     tx.stage = Stage.rcpt
     if (tx.pipelined) return undefined
@@ -259,7 +269,7 @@ export class Pipeline {
   }
 
   #onRcpt(tx: Transaction, reply: Reply): Failure | undefined {
-    if (isIntermediate(reply)) return outOfPlace(tx.stage, reply)
+    if (isIntermediate(reply)) return this.#outOfPlace(reply)
     this.#answerRcpt(tx, reply)
     if (tx.answered === tx.targets.length) return this.#envelopeDone(tx)
     if (!tx.pipelined) this.#sendRcpt(tx)
@@ -303,7 +313,7 @@ export class Pipeline {
       this.#sendEmpty(tx)
       return undefined
     }
-    if (replyClass(reply.code) <= ReplyClass.intermediate) return outOfPlace(tx.stage, reply)
+    if (replyClass(reply.code) <= ReplyClass.intermediate) return this.#outOfPlace(reply)
     tx.attempt.resolveAll(tx.accepted, verdictOf(reply))
     this.#nobody(tx)
     return undefined
@@ -326,12 +336,12 @@ export class Pipeline {
 
   /** A reply while the content is still on its way: a refusal that cannot be followed but by closing. */
   #onEarly(tx: Transaction, reply: Reply): Failure {
-    if (replyClass(reply.code) <= ReplyClass.intermediate) return outOfPlace(tx.stage, reply)
+    if (replyClass(reply.code) <= ReplyClass.intermediate) return this.#outOfPlace(reply)
     return { kind: 'closed', stage: tx.stage, reply }
   }
 
   #onFinal(tx: Transaction, reply: Reply): Failure | undefined {
-    if (isIntermediate(reply)) return outOfPlace(tx.stage, reply)
+    if (isIntermediate(reply)) return this.#outOfPlace(reply)
     if (this.#options.protocol === 'lmtp' && !tx.empty) {
       tx.attempt.resolve(tx.accepted[tx.finals] as Transaction['accepted'][number], verdictOf(reply))
       tx.finals++
@@ -349,15 +359,16 @@ export class Pipeline {
   }
 
   #onReset(tx: Transaction, reply: Reply): Failure | undefined {
-    if (replyClass(reply.code) !== ReplyClass.completed) return outOfPlace(tx.stage, reply)
+    if (replyClass(reply.code) !== ReplyClass.completed) return this.#outOfPlace(reply)
     this.#done(tx)
     return undefined
   }
 
-  /** A reply that no command asked for: 421 says that the peer is closing (RFC 5321 §3.8), anything else is nonsense. */
-  #onUnexpected(reply: Reply): Failure {
-    if (reply.code !== ReplyCode.unavailable) return outOfPlace('idle', reply)
-    return { kind: this.#messages > 0 ? 'closed' : 'throttled', stage: 'idle', reply }
+  /** RFC 2920 §3.1 leaves no way to find the right reply again once the count is wrong. */
+  #outOfPlace(reply: Reply): Failure {
+    const { stage } = this
+    const text = `unexpected reply (${stage}): ${reply.code} ${reply.text}`
+    return { kind: this.endKind(true), stage, reply: { code: 0, enhanced: '4.5.0', text: text.trimEnd() } }
   }
 
   /** Everybody has a verdict, but the state of the peer is open: RSET makes it certain. */
@@ -380,12 +391,6 @@ export class Pipeline {
 
 function isIntermediate(reply: Reply): boolean {
   return replyClass(reply.code) === ReplyClass.intermediate
-}
-
-/** RFC 2920 §3.1 leaves no way to find the right reply again once the count is wrong. */
-function outOfPlace(stage: string, reply: Reply): Failure {
-  const text = `unexpected reply (${stage}): ${reply.code} ${reply.text}`
-  return { kind: 'throttled', stage, reply: { code: 0, enhanced: '4.5.0', text: text.trimEnd() } }
 }
 
 /** What those get who were begun when the connection ended. After the content the peer may have taken it nevertheless. */

@@ -79,17 +79,12 @@ export interface PeerInfo {
   readonly certificateError: string
 }
 
-/**
- * How a connection ended. `failed`: it never came up. `throttled`: the peer refused the session, said 421 or went away in
- * the middle of work. `closed`: asked for, a limit was reached, or nobody needed it any more.
- */
+/** How a connection ended, and where. */
 export interface ConnectionDown extends ConnectionEnd {
   /** What was awaited: `connect`, `banner`, `ehlo`, `starttls`, `tls`, `auth`, `mail`, `rcpt`, `data`, `body`, `final`, … */
   readonly stage: string
   /** `TLSv1.3` and the like, '' for plain. */
   readonly tls: string
-  /** Messages whose transactions were completed on it. */
-  readonly messages: number
   /** ms since 1970. */
   readonly startedAt: number
   readonly finishedAt: number

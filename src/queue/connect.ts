@@ -1,8 +1,9 @@
 // Connections: when to open one, from which source, on which thread; what their end means. Scheduler thread.
 //
 // A site gets as many connections as its waiting rows justify, starting with one and at most doubling while they work, so
-// that an unknown or ailing site is not stormed. A failure to connect, a bad banner or a 421 backs off the path, that is
-// the (source, site), with one record; the rows stay where they are.
+// that an unknown or ailing site is not stormed. A failure to connect, a bad banner or a 421 there backs off the path, that
+// is the (source, site), with one record; the rows stay where they are. What breaks off a transaction is first taken for
+// the message's fault, and the others go on over a new connection; a few times in a row, it is the site's.
 
 import { assert } from '../lib/assert.ts'
 import { backoffDelay } from './backoff.ts'
@@ -15,6 +16,9 @@ const LOOK_AHEAD_MS = 250
 
 /** A connection that is busy when its idle time is over is looked at again, but not all the time where that is 0. */
 const BUSY_LOOK_MS = 1000
+
+/** So many connections that broke off one after the other back off their path: messages at fault seldom come so close. */
+const BROKEN_MOST = 3
 
 /** Why no connection is opened: the limit that binds, and when it may end (Infinity: when something happens). */
 export interface Hindrance {
@@ -130,7 +134,8 @@ export function connectionIsUp<R>(q: QueueState<R>, conn: Connection<R>): void {
   conn.state = 'up'
   if (!conn.path) return
   conn.path.up++
-  conn.path.window = Math.max(conn.path.window, 2 * conn.path.up)
+  // One at a time where the last one broke off.
+  if (conn.path.broken === 0) conn.path.window = Math.max(conn.path.window, 2 * conn.path.up)
   q.drive(conn.path.site)
 }
 
@@ -171,8 +176,20 @@ export function connectionIsDown<R>(q: QueueState<R>, conn: Connection<R>, end: 
   const closing = conn.state === 'closing'
   drop(q, conn)
   conn.end = closing ? undefined : end
-  if (conn.path && conn.end && conn.end.kind !== 'closed') backOff(q, conn.path, end)
+  if (conn.path && conn.end) judge(q, conn.path, conn.end)
   release(q, conn)
+}
+
+/** Whether a connection's end is the site's fault. A reply that the site's limits know is, wherever it was said. */
+function judge<R>(q: QueueState<R>, path: Path<R>, end: ConnectionEnd): void {
+  let isSites = end.kind === 'failed' || end.kind === 'throttled'
+  if (end.kind === 'broken') {
+    if (end.messages > 0) succeeded(q, path)
+    path.broken++
+    path.window = path.up + 1
+    isSites = path.broken >= BROKEN_MOST
+  }
+  if (isSites || reactionTo(path, end)) backOff(q, path, end)
 }
 
 /** Takes a connection out of all counts; it may have been opened, up or closing. */
@@ -206,9 +223,10 @@ export function release<R>(q: QueueState<R>, conn: Connection<R>): void {
 function backOff<R>(q: QueueState<R>, path: Path<R>, end: ConnectionEnd): void {
   path.reply = end.reply
   path.peer = end.peer
+  path.broken = 0
   q.drive(path.site)
   if (path.backoffUntil > q.now) return
-  const reaction = path.site.site.limits.reactions.find(({ text }) => end.reply.text.includes(text))
+  const reaction = reactionTo(path, end)
   path.failures++
   path.window = path.up + 1
   path.backoffUntil = q.now + Math.max(backoffDelay(path.failures, q.settings.backoff, q.random), reaction?.pauseMs ?? 0)
@@ -224,14 +242,19 @@ function backOff<R>(q: QueueState<R>, path: Path<R>, end: ConnectionEnd): void {
   })
 }
 
+function reactionTo<R>(path: Path<R>, end: ConnectionEnd): Reaction | undefined {
+  return path.site.site.limits.reactions.find(({ text }) => end.reply.text.includes(text))
+}
+
 function slowDown<R>(q: QueueState<R>, path: Path<R>, reaction: Reaction): void {
   if (!reaction.messageRate || !reaction.forMs) return
   path.slow(reaction.messageRate, q.now + reaction.forMs)
 }
 
-/** A message was settled: the path works. */
+/** The peer said what becomes of a message: the path works. */
 export function succeeded<R>(q: QueueState<R>, path: Path<R>): void {
   path.failures = 0
+  path.broken = 0
   if (path.reply && path.backoffUntil <= q.now) {
     path.reply = undefined
     path.peer = ''
@@ -243,6 +266,7 @@ export function wakeSite<R>(q: QueueState<R>, site: SiteState<R>): void {
   for (const path of site.paths) {
     path.backoffUntil = 0
     path.failures = 0
+    path.broken = 0
     path.slowUntil = 0
     path.window = path.up + 1
   }

@@ -187,12 +187,12 @@ export function disinherit<R>(q: QueueState<R>, id: MessageId, group: number): v
   else q.inherited.delete(id)
 }
 
-/** A row in flight was settled: its connection works. */
+/** A row in flight was settled: its connection works, unless it broke off. What that one did before, its end has said. */
 export function settledBy<R>(q: QueueState<R>, row: number): void {
   if (!isInFlight(q, row)) return
   const conn = q.connections.get(q.rows.prev[row] as number)
   if (!conn) return
   conn.settled++
   conn.speed.add(q.now, 1)
-  if (conn.path) succeeded(q, conn.path)
+  if (conn.path && conn.end?.kind !== 'broken') succeeded(q, conn.path)
 }

@@ -154,13 +154,15 @@ export class Path<R> {
   /** Opening, up and closing ones: what the peer may count. */
   connections = 0
   up = 0
-  /** Connections that may be open: 1 until the first is up, twice as many as are up then, few again after a back-off. */
+  /** Connections that may be open: 1 until the first is up, twice as many as are up then, few again after a failure. */
   window = 1
   /** Connections that asked for work and got none; the last one is served first, so that the others can go. */
   readonly waiting: Connection<R>[] = []
   backoffUntil = 0
-  /** Back-offs in a row without a settled message in between. */
+  /** Back-offs in a row without a success in between: a message of which the peer said what becomes of it. */
   failures = 0
+  /** Connections in a row that broke off in the midst of a transaction, without a success or a back-off in between. */
+  broken = 0
   reply: Reply | undefined
   peer = ''
   connectionWindow: RateWindow | undefined

@@ -96,13 +96,16 @@ export type RouteAnswer<Route = unknown> =
   | { readonly kind: 'temporary'; readonly reply: Reply; readonly retryMs: number }
 
 /**
- * How a connection ended. `failed`: it never came up. `throttled`: refused, bad banner or 421. Both back off the
- * (source, site). `closed`: by us, or by the peer when it had nothing to do or after its work.
+ * How a connection ended. `failed`: it never came up. `throttled`: refused, bad banner, or 421 before the first MAIL. Both
+ * back off the (source, site). `broken`: lost, 421 or nonsense in the midst of a transaction: the message is deferred,
+ * and only several in a row back off. `closed`: by us, or by the peer when that harmed no message.
  */
 export interface ConnectionEnd {
-  readonly kind: 'failed' | 'throttled' | 'closed'
+  readonly kind: 'failed' | 'throttled' | 'broken' | 'closed'
   readonly reply: Reply
   readonly peer: string
+  /** Messages whose transactions were completed on it. */
+  readonly messages: number
 }
 
 /** The one record of a back-off: for the log and the events. */

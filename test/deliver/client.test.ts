@@ -19,10 +19,10 @@ suite('client dialogues', () => {
 
 /** Replies without end, each with the text that the connection ends with. */
 const ENDLESS: readonly (readonly [name: string, text: string, reason: RegExp])[] = [
-  ['a line without end', `220-${'x'.repeat(5000)}`, /^reply line too long: 220-x+$/],
-  ['a long line', `220 ${'x'.repeat(5000)}\r\n`, /^reply line too long: 220 x+$/],
-  ['lines without end', '220-x\r\n'.repeat(500), /^reply has too many lines: 220-x$/],
-  ['bytes of no meaning', '\0\xff\x80'.repeat(2000), /^reply line too long: \?+$/],
+  ['a line without end', `220-${'x'.repeat(5000)}`, /^the server answered with garbage: reply line too long: 220-x+$/],
+  ['a long line', `220 ${'x'.repeat(5000)}\r\n`, /^the server answered with garbage: reply line too long: 220 x+$/],
+  ['lines without end', '220-x\r\n'.repeat(500), /^the server answered with garbage: reply has too many lines: 220-x$/],
+  ['bytes of no meaning', '\0\xff\x80'.repeat(2000), /^the server answered with garbage: reply line too long: \?+$/],
 ]
 
 suite('replies without end', () => {

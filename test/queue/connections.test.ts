@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { SchedulerSettings } from '../../src/queue/ports.ts'
+import type { ConnectionEnd, SchedulerSettings } from '../../src/queue/ports.ts'
 import { limitsFor } from '../../src/queue/shaping.ts'
 import { QueueClass } from '../../src/spool/types.ts'
-import { type Bench, bench, CLOSED, drain, pass, REFUSED, routeTo, row, rowsOf, up, upFast } from './support.ts'
+import { type Bench, bench, BROKEN, CLOSED, drain, pass, REFUSED, routeTo, row, rowsOf, up, upFast } from './support.ts'
 
 /** Every connection that was opened comes up and asks for work, until no new one is opened; how many there are. */
 function openAll(b: Bench): number {
@@ -220,6 +220,119 @@ test('a peer that closes every connection without taking anything is backed off'
   assert.equal(b.host.opened.length, 1)
 })
 
+/** The last connection gets a message and breaks off in the midst of it; the message is deferred. */
+function breaksOff(b: Bench, end: Partial<ConnectionEnd> = {}): void {
+  const conn = up(b)
+  const [id = 0] = b.host.takeIds()
+  b.scheduler.connectionDown(conn, { ...BROKEN, ...end })
+  b.scheduler.settled([{ kind: 'rescheduled', row: row(id, { attempts: 1, due: b.clock.now() + 300_000 }) }])
+}
+
+test('a connection that breaks off in the midst of a message is followed by the next one at once', () => {
+  const b = bench()
+  b.scheduler.announce(rowsOf(3, 1))
+  routeTo(b)
+  breaksOff(b)
+  assert.equal(b.host.opened.length, 2)
+  assert.deepEqual(drain(b, up(b)), [2, 3])
+  assert.deepEqual(b.host.backoffs, [])
+  assert.equal(b.scheduler.explain(1)[0]?.binding.limit, 'due')
+})
+
+test('three connections in a row that break off back off the site, and three more do so for longer', () => {
+  const b = bench()
+  b.scheduler.announce(rowsOf(4, 1))
+  routeTo(b)
+  // As few as keep it at one connection at a time.
+  for (let i = 0; i < 3; i++) {
+    assert.equal(b.host.backoffs.length, 0)
+    breaksOff(b)
+  }
+  assert.equal(b.host.backoffs.length, 1)
+  assert.equal(b.host.opened.length, 3)
+  const { binding, lastReply } = b.scheduler.explain(4)[0] ?? {}
+  assert.deepEqual(binding, {
+    limit: 'backoff',
+    value: new Date(b.host.backoffs[0]?.until ?? 0).toISOString(),
+    origin: 'default at mx.example.org[192.0.2.1]:25: 421 4.3.2 going down',
+  })
+  assert.equal(lastReply, '421 4.3.2 going down')
+  pass(b, (b.host.backoffs[0]?.until ?? 0) - b.clock.now())
+  assert.equal(b.host.opened.length, 4, 'one connection probes')
+  b.scheduler.announce(rowsOf(2, 5))
+  breaksOff(b)
+  breaksOff(b)
+  assert.equal(b.host.backoffs.length, 1)
+  breaksOff(b)
+  assert.deepEqual(
+    b.host.backoffs.map(({ failures }) => failures),
+    [1, 2],
+  )
+})
+
+test('a success between two connections that break off starts the count anew', () => {
+  const b = bench()
+  b.scheduler.announce(rowsOf(20, 1))
+  routeTo(b)
+  for (let i = 0; i < 3; i++) {
+    breaksOff(b)
+    breaksOff(b)
+    const conn = up(b)
+    drain(b, conn, 1)
+    b.scheduler.connectionDown(conn, { ...CLOSED, messages: 1 })
+  }
+  assert.deepEqual(b.host.backoffs, [])
+})
+
+test('what a connection did before it broke off is a success, what it left is none', () => {
+  const b = bench()
+  b.scheduler.announce(rowsOf(20, 1))
+  routeTo(b)
+  for (let i = 0; i < 3; i++) {
+    breaksOff(b)
+    breaksOff(b, { messages: 5 })
+  }
+  breaksOff(b)
+  assert.deepEqual(b.host.backoffs, [])
+  breaksOff(b)
+  assert.equal(b.host.backoffs.length, 1)
+})
+
+test('where another connection works, one that breaks off again and again backs off nobody', () => {
+  const b = bench()
+  b.scheduler.announce(rowsOf(30, 1))
+  routeTo(b)
+  const steady = up(b)
+  for (let i = 0; i < 5; i++) {
+    const [mine = 0] = b.host.takeIds()
+    pass(b, 1_100)
+    breaksOff(b)
+    b.scheduler.settled([{ kind: 'gone', id: mine, group: 0 }])
+    b.scheduler.pull(steady, 1)
+  }
+  assert.deepEqual(b.host.backoffs, [])
+})
+
+test('a provider that says what it wants in the midst of a message is heeded at the first time', () => {
+  const b = bench()
+  b.scheduler.announce(rowsOf(2, 1))
+  routeTo(b, 'example.org', 'site', { reactions: [{ text: 'TS04', pauseMs: 7_200_000 }] })
+  breaksOff(b, { reply: { code: 421, enhanced: '4.7.0', text: '[TS04] Messages temporarily deferred' } })
+  assert.equal(b.host.backoffs[0]?.until, b.clock.now() + 7_200_000)
+})
+
+test('a provider that says what it wants where no message is harmed is heeded as well', () => {
+  const b = bench()
+  b.scheduler.announce(rowsOf(2, 1))
+  routeTo(b, 'example.org', 'site', { reactions: [{ text: 'TS04', pauseMs: 7_200_000 }] })
+  const conn = up(b)
+  drain(b, conn, 1)
+  const [id = 2] = b.host.takeIds()
+  b.scheduler.returned(conn, [{ id, groups: [0] }], 'unused')
+  b.scheduler.connectionDown(conn, { ...CLOSED, messages: 1, reply: { code: 421, enhanced: '4.7.0', text: '[TS04] not now' } })
+  assert.equal(b.host.backoffs[0]?.until, b.clock.now() + 7_200_000)
+})
+
 test('a connection that ends after its work is no failure', () => {
   const b = bench()
   b.scheduler.announce(rowsOf(2, 1))
@@ -269,7 +382,7 @@ test('a provider that says so is paused for as long as it asks', () => {
   b.scheduler.announce([row(1)])
   routeTo(b, 'example.org', 'site', { reactions: [{ text: 'TS04', pauseMs: 7_200_000 }] })
   const reply = { code: 421, enhanced: '4.7.0', text: '[TS04] Messages temporarily deferred' }
-  b.scheduler.connectionDown(b.host.opened[0]?.conn ?? 0, { kind: 'throttled', reply, peer: 'mta5.am0.yahoodns.net[192.0.2.5]:25' })
+  b.scheduler.connectionDown(b.host.opened[0]?.conn ?? 0, { ...REFUSED, kind: 'throttled', reply })
   assert.equal(b.host.backoffs[0]?.until, b.clock.now() + 7_200_000)
 })
 
@@ -279,7 +392,7 @@ test('a provider that says so is sent to more slowly for a while', () => {
   const reaction = { text: 'RL0000', messageRate: { count: 2, periodMs: 600_000 }, forMs: 3_600_000 }
   routeTo(b, 'example.org', 'site', { reactions: [reaction] })
   const reply = { code: 421, enhanced: '4.2.0', text: 'Too many messages RL000001' }
-  b.scheduler.connectionDown(b.host.opened[0]?.conn ?? 0, { kind: 'throttled', reply, peer: '' })
+  b.scheduler.connectionDown(b.host.opened[0]?.conn ?? 0, { ...REFUSED, kind: 'throttled', reply })
   pass(b, 70_000)
   const conn = up(b)
   assert.equal(drain(b, conn).length, 2)

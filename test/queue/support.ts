@@ -126,8 +126,11 @@ export const REFUSED: ConnectionEnd = {
   kind: 'failed',
   reply: { code: 0, enhanced: '4.4.1', text: 'connection refused' },
   peer: 'mx.example.org[192.0.2.1]:25',
+  messages: 0,
 }
-export const CLOSED: ConnectionEnd = { kind: 'closed', reply: { code: 0, enhanced: '', text: '' }, peer: 'mx.example.org[192.0.2.1]:25' }
+export const CLOSED: ConnectionEnd = { ...REFUSED, kind: 'closed', reply: { code: 0, enhanced: '', text: '' } }
+/** In the midst of the first message. */
+export const BROKEN: ConnectionEnd = { ...REFUSED, kind: 'broken', reply: { code: 421, enhanced: '4.3.2', text: 'going down' } }
 
 /** Time passes, and the scheduler's timer fires whenever it is due, as its thread does it. */
 export function pass(b: Bench, ms: number): void {

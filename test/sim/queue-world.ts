@@ -41,6 +41,8 @@ export interface Peer {
   defers: number
   /** Share of messages in which the connection is lost. */
   drops: number
+  /** The connection is lost at every message of this tenant, '' when at none's. */
+  poison: string
   /** Share of messages that take a minute. */
   stalls: number
 }
@@ -86,6 +88,8 @@ interface Line {
   busy: boolean
   asked: boolean
   messages: number
+  /** Of these, what the peer answered. */
+  answered: number
 }
 
 interface Deliver {
@@ -103,7 +107,11 @@ interface Event {
 
 const key = (ref: RowRef): string => `${ref.id}/${ref.group}`
 const NO_REPLY: Reply = { code: 0, enhanced: '', text: '' }
-const DEFERRED: ConnectionEnd = { kind: 'throttled', reply: { code: 421, enhanced: '4.7.0', text: 'too many connections' }, peer: 'peer' }
+/** The ends of connections; what they did is added. */
+const TIMEOUT = { kind: 'failed', reply: { ...NO_REPLY, text: 'timeout' }, peer: '' } as const
+const REFUSED = { kind: 'throttled', reply: { code: 421, enhanced: '4.7.0', text: 'too many connections' }, peer: 'peer' } as const
+const BROKEN = { kind: 'broken', reply: { ...NO_REPLY, enhanced: '4.4.2', text: 'connection lost' }, peer: 'peer' } as const
+const CLOSED = { kind: 'closed', reply: NO_REPLY, peer: '' } as const
 
 export class World implements SchedulerHost<Peer> {
   readonly clock: ManualClock = new ManualClock(START)
@@ -184,6 +192,7 @@ export class World implements SchedulerHost<Peer> {
       refuses: 0,
       defers: 0,
       drops: 0,
+      poison: '',
       stalls: 0,
       ...temper,
     }
@@ -302,7 +311,7 @@ export class World implements SchedulerHost<Peer> {
     const peer = site.route
     const deliver = this.delivers[thread] as Deliver
     assert.ok(deliver.up, 'a connection is opened on a thread that is down')
-    const line: Line = { conn, peer, source, state: 'opening', items: [], busy: false, asked: false, messages: 0 }
+    const line: Line = { conn, peer, source, state: 'opening', items: [], busy: false, asked: false, messages: 0, answered: 0 }
     deliver.lines.set(conn, line)
     this.#count(line, 1)
     this.#checkRate(this.#openings, line, peer.limits.connectionRate, 'connections')
@@ -390,8 +399,8 @@ export class World implements SchedulerHost<Peer> {
   // ---- Deliver threads ----
 
   #connected(thread: number, line: Line): void {
-    if (line.peer.dead) this.#lost(thread, line, { kind: 'failed', reply: { ...NO_REPLY, text: 'timeout' }, peer: '' })
-    else if (this.random.float() < line.peer.refuses) this.#lost(thread, line, DEFERRED)
+    if (line.peer.dead) this.#lost(thread, line, TIMEOUT)
+    else if (this.random.float() < line.peer.refuses) this.#lost(thread, line, REFUSED)
     else {
       line.state = 'up'
       this.scheduler.connectionUp(line.conn)
@@ -421,7 +430,7 @@ export class World implements SchedulerHost<Peer> {
       item = line.items.shift()
     }
     if (!item) {
-      if (line.state === 'closing') this.#lost(thread, line, { kind: 'closed', reply: NO_REPLY, peer: '' })
+      if (line.state === 'closing') this.#lost(thread, line, CLOSED)
       else this.#pull(thread, line)
       return
     }
@@ -436,24 +445,32 @@ export class World implements SchedulerHost<Peer> {
 
   #sent(thread: number, line: Line, item: GrantItem): void {
     line.busy = false
-    if (line.peer.dead || this.random.float() < line.peer.drops) {
-      // Half of the time before MAIL: then the message comes back unused.
-      if (this.random.below(2) === 0) this.#giveBack(line, [item])
+    if (line.peer.dead || this.random.float() < line.peer.drops || this.#isPoison(line.peer, item)) {
+      // At a later MAIL, or in the midst of the message; the first of a connection is told anyway.
+      const isUntouched = line.answered > 0 && this.random.below(2) === 0
+      if (isUntouched) this.#giveBack(line, [item])
       else this.#settle(thread, item, false)
-      this.#lost(thread, line, this.random.below(2) === 0 ? DEFERRED : { ...DEFERRED, kind: 'closed' })
+      this.#lost(thread, line, isUntouched ? CLOSED : BROKEN)
       return
     }
+    line.answered++
     this.#settle(thread, item, this.random.float() >= line.peer.defers)
     this.#work(thread, line)
   }
 
-  #lost(thread: number, line: Line, end: ConnectionEnd): void {
+  #isPoison({ poison }: Peer, { id }: GrantItem): boolean {
+    if (poison === '') return false
+    const owner = this.owners.find(({ shards }) => shards.includes(shardOf(id))) as Owner
+    return [...owner.rows.values()].some(({ facts }) => facts.id === id && facts.tenant === poison)
+  }
+
+  #lost(thread: number, line: Line, end: Omit<ConnectionEnd, 'messages'>): void {
     if (line.state === 'down') return
     line.state = 'down'
     this.#giveBack(line, line.items.splice(0))
     this.#count(line, -1)
     this.delivers[thread]?.lines.delete(line.conn)
-    this.scheduler.connectionDown(line.conn, end)
+    this.scheduler.connectionDown(line.conn, { ...end, messages: line.answered })
   }
 
   #giveBack(line: Line, items: readonly GrantItem[]): void {

@@ -191,6 +191,29 @@ test('a message never waits behind a slow one while another connection could tak
   assert.ok((waits[waits.length - stalled - 1] ?? 0) < 3_000, `one waited ${waits[waits.length - stalled - 1]} ms`)
 })
 
+test('messages that break each connection delay nobody else at their site', () => {
+  const world = new World(1)
+  world.addDomain('big.example', world.addPeer('provider', { messageMs: 50, poison: 'mallory', limits: { connections: 5 } }))
+  for (let i = 0; i < 400; i++) world.later(i * 500, () => world.accept(['big.example'], { tenant: i % 20 === 0 ? 'mallory' : 'anna' }))
+  world.run(4 * MINUTE)
+  const waits = world.delivered.map(({ waitedMs }) => waitedMs)
+  assert.equal(waits.length, 380)
+  assert.ok(Math.max(...waits) < 3_000, `one waited ${Math.max(...waits)} ms`)
+  assert.deepEqual(world.backoffs, [])
+})
+
+test('a site that breaks each connection is backed off, and costs few messages an attempt', () => {
+  const world = new World(1)
+  world.addDomain('big.example', world.addPeer('provider', { drops: 1 }))
+  for (let i = 0; i < 1_000; i++) world.accept(['big.example'])
+  world.run(HOUR)
+  const attempts = world.owners.flatMap(({ rows }) => [...rows.values()].map(({ facts }) => facts.attempts))
+  const sum = attempts.reduce((all, one) => all + one, 0)
+  assert.ok(sum >= 3 && sum <= 40, `${sum} attempts`)
+  assert.ok(world.backoffs.length >= 4, `${world.backoffs.length} back-offs`)
+  assert.equal(world.delivered.length, 0)
+})
+
 test('bulk keeps its minimum share of a provider that transactional alone could fill', () => {
   const world = new World(1)
   world.addDomain('big.example', world.addPeer('provider', { messageMs: 100, limits: { connections: 5, messagesPerConnection: 1_000 } }))

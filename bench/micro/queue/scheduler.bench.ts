@@ -82,7 +82,7 @@ function round(scheduler: Scheduler, host: BenchHost, clock: ManualClock, rows: 
     scheduler.pull(conn, 64)
   }
   for (const conn of host.closed.splice(0))
-    scheduler.connectionDown(conn, { kind: 'closed', reply: { code: 0, enhanced: '', text: '' }, peer: '' })
+    scheduler.connectionDown(conn, { kind: 'closed', reply: { code: 0, enhanced: '', text: '' }, peer: '', messages: 0 })
   if (scheduler.nextTickAt() <= clock.now()) scheduler.tick()
   return settled
 }
@@ -117,7 +117,12 @@ function backlog(rows: number): void {
     site: { key: 'dead', limits: limitsFor('dead', ''), route: undefined },
     ttlMs: 10 * DAY,
   })
-  scheduler.connectionDown(host.opened[0] ?? 0, { kind: 'failed', reply: { code: 0, enhanced: '', text: 'refused' }, peer: '' })
+  scheduler.connectionDown(host.opened[0] ?? 0, {
+    kind: 'failed',
+    reply: { code: 0, enhanced: '', text: 'refused' },
+    peer: '',
+    messages: 0,
+  })
   const cpu = process.cpuUsage()
   for (let id = 1; id < rows; id += 1000) scheduler.announce(Array.from({ length: 1000 }, (_, i) => rowFor(id + i, START, 1)))
   const announced = process.cpuUsage(cpu)
@@ -134,7 +139,7 @@ function backlog(rows: number): void {
     clock.advance(Math.max(0, scheduler.nextTickAt() - clock.now()))
     scheduler.tick()
     for (const conn of host.opened.splice(0)) {
-      scheduler.connectionDown(conn, { kind: 'failed', reply: { code: 0, enhanced: '', text: 'refused' }, peer: '' })
+      scheduler.connectionDown(conn, { kind: 'failed', reply: { code: 0, enhanced: '', text: 'refused' }, peer: '', messages: 0 })
     }
   }
   const idle = process.cpuUsage(day)

@@ -1,5 +1,5 @@
-// 421 at any point: the server is about to go, and nothing was said about the message. What was begun is deferred with
-// that reply, what was not begun returns untouched, and all of it arrives once by a later connection.
+// 421 at any point: the server is about to go. Before the first MAIL it concerns the site, which is backed off, and no
+// message. Behind it what was begun is deferred with that reply, and all of it arrives once by a later connection.
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
@@ -15,9 +15,8 @@ function at(verb: string): Scenario {
   return { name, behaviour }
 }
 
-/** Before MAIL was answered the message is untouched: no attempt is counted. */
-const BEFORE_MAIL = ['banner', 'EHLO', 'MAIL'].map(at)
-const BEGUN = ['RCPT', 'DATA', 'content'].map(at)
+const BEFORE_MAIL = ['banner', 'EHLO'].map(at)
+const BEGUN = ['MAIL', 'RCPT', 'DATA', 'content'].map(at)
 const ALL = [...BEFORE_MAIL, ...BEGUN]
 
 let lab: Lab
@@ -30,10 +29,21 @@ before(async () => {
 
 after(() => lab[Symbol.asyncDispose]())
 
-for (const { name } of ALL) {
+function backOff(name: string): RegExp {
+  return new RegExp(`127\\.0\\.0\\.1:${lab.peer(name).port}\\b.*"code":421.*going down.*site backed off`)
+}
+
+for (const { name } of BEFORE_MAIL) {
   test(`421 ${name}: the site is backed off and the message arrives later`, async () => {
     await lab.peer(name).takes(1)
-    await logs(lab.server, new RegExp(`127\\.0\\.0\\.1:${lab.peer(name).port}\\b.*"code":421.*going down.*site backed off`))
+    await logs(lab.server, backOff(name))
+  })
+}
+
+for (const { name } of BEGUN) {
+  test(`421 ${name}: the message arrives later, and the site is not backed off`, async () => {
+    await lab.peer(name).takes(1)
+    assert.doesNotMatch(lab.server.child.stderr, backOff(name))
   })
 }
 
