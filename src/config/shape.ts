@@ -5,6 +5,7 @@ import { asciiName } from '../lib/hostname.ts'
 import * as f from './fields.ts'
 import { defaultLimits, tunableLimits } from './limits.ts'
 import type { Limits } from './limits.ts'
+import { planOf } from './plan.ts'
 import { anyOf, unfit } from './problems.ts'
 import * as s from './schema.ts'
 
@@ -131,7 +132,9 @@ function domains(baseDir: string) {
       const name = asciiName(key)
       const problem = name === undefined ? 'is no domain' : found.has(name) ? `is the same domain as another key: ${name}` : undefined
       if (problem !== undefined) ctx.issues.push({ code: 'custom', input: key, path: [key], message: problem })
-      else if (name !== undefined) found.set(name, { name, deliverTo })
+      const plan = planOf(deliverTo)
+      if (!plan.ok) ctx.issues.push({ code: 'custom', input: deliverTo, path: [key, 'deliverTo'], message: plan.error })
+      if (name !== undefined) found.set(name, { name, deliverTo })
     }
     return [...found.values()]
   })

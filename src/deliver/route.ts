@@ -8,13 +8,13 @@
 import { createHash } from 'node:crypto'
 import type { Config } from '../config/schema.ts'
 import { DomainTable } from '../config/domain-table.ts'
-import { isSocketPath, parseTarget } from '../config/target.ts'
-import type { HostTarget, Target } from '../config/target.ts'
+import { planOf } from '../config/plan.ts'
+import type { Plan } from '../config/plan.ts'
+import { isSocketPath } from '../config/target.ts'
+import type { HostTarget } from '../config/target.ts'
 import { canonicalAddress } from '../lib/address.ts'
 import { assert } from '../lib/assert.ts'
 import type { Random } from '../lib/prng.ts'
-import { err, ok } from '../lib/result.ts'
-import type { Result } from '../lib/result.ts'
 import { localAddresses, systemHosts } from '../net/resolver-hosts.ts'
 import type { HostTable } from '../net/resolver-hosts.ts'
 import type { RouteAnswer, SiteLimits } from '../queue/ports.ts'
@@ -49,22 +49,13 @@ type Answer = RouteAnswer<Destination>
 const STATIC_TTL_MS = 3_600_000
 const SITE_KEY_LENGTH_MAX = 255
 
-/** A rule's targets, checked: mail exchangers, hosts in order, or nowhere on the network. */
-type Plan =
-  | { readonly kind: 'mx' }
-  | { readonly kind: 'hosts'; readonly targets: readonly HostTarget[] }
-  | Exclude<Target, { kind: 'mx' | 'host' }>
-
-/** The error says why the rule cannot be followed; its mail waits. */
-type Rule = Result<Plan, string>
-
 export class Router {
   readonly #options: RouterOptions
   readonly #families: FamilyOrder
   readonly #hosts: HostTable
   readonly #mx: MxFinder
-  readonly #domains = new DomainTable<Rule>('best')
-  readonly #routes = new DomainTable<Rule>('first')
+  readonly #domains = new DomainTable<Plan>('best')
+  readonly #routes = new DomainTable<Plan>('first')
   /** Static targets by key. */
   readonly #targets = new Map<string, HostTarget>()
   readonly #pending = new Map<string, Promise<Answer>>()
@@ -77,18 +68,18 @@ export class Router {
     const guard = AddressGuard.make({ allowHosts: config.allowHosts, ownAddresses, refusePrivate: options.refusePrivate ?? false })
     assert(guard.ok, 'allowHosts of a validated configuration parses')
     this.#mx = new MxFinder(resolver, random, { hostname: config.hostname, families: this.#families, port: config.mxPort }, guard.value)
-    for (const { name, deliverTo } of config.domains) this.#domains.add(name, this.#ruleOf(deliverTo))
-    for (const { domain, to } of config.routes) this.#routes.add(domain, this.#ruleOf([to]))
+    for (const { name, deliverTo } of config.domains) this.#domains.add(name, this.#planOf(deliverTo))
+    for (const { domain, to } of config.routes) this.#routes.add(domain, this.#planOf([to]))
   }
 
-  #ruleOf(texts: readonly string[]): Rule {
-    const targets = parseTargets(texts)
-    return targets.ok ? planOf(targets.value.map((target) => this.#named(target))) : targets
+  #planOf(texts: readonly string[]): Plan {
+    const plan = planOf(texts)
+    assert(plan.ok, 'targets of a validated configuration make a plan')
+    return plan.value.kind === 'hosts' ? { kind: 'hosts', targets: plan.value.targets.map((target) => this.#named(target)) } : plan.value
   }
 
   /** Targets that differ in their passwords only are sites of their own: `KEY`, `KEY#2`, … in the order of the configuration. */
-  #named(target: Target): Target {
-    if (target.kind !== 'host') return target
+  #named(target: HostTarget): HostTarget {
     for (let n = 1; ; n++) {
       const named = n === 1 ? target : { ...target, key: `${target.key}#${n}` }
       const other = this.#targets.get(named.key)
@@ -115,17 +106,17 @@ export class Router {
   }
 
   async #answer(domain: string): Promise<Answer> {
-    const plan = this.#domains.find(domain) ?? this.#routes.find(domain) ?? err('none is configured')
-    if (!plan.ok) return temporary('4.3.5', `Route for ${domain}: ${plan.error}`)
-    switch (plan.value.kind) {
+    const plan = this.#domains.find(domain) ?? this.#routes.find(domain)
+    if (!plan) return temporary('4.3.5', `Route for ${domain}: none is configured`)
+    switch (plan.kind) {
       case 'mx':
         return this.#byMx(domain)
       case 'hosts':
-        return this.#byHosts(plan.value.targets)
+        return this.#byHosts(plan.targets)
       case 'discard':
         return this.#site('discard:', '', { kind: 'discard' }, STATIC_TTL_MS)
       case 'capture':
-        return this.#site(plan.value.key, '', { kind: 'capture', dir: plan.value.dir }, STATIC_TTL_MS)
+        return this.#site(plan.key, '', { kind: 'capture', dir: plan.dir }, STATIC_TTL_MS)
     }
   }
 
@@ -164,33 +155,6 @@ export class Router {
   #site(key: string, provider: string, route: Destination, ttlMs: number): Answer {
     return { kind: 'site', site: { key, limits: this.#options.limitsFor(key, provider), route }, ttlMs }
   }
-}
-
-function parseTargets(texts: readonly string[]): Result<Target[], string> {
-  const targets: Target[] = []
-  for (const text of texts) {
-    const target = parseTarget(text)
-    if (!target.ok) return target
-    targets.push(target.value)
-  }
-  return ok(targets)
-}
-
-function planOf(targets: readonly Target[]): Result<Plan, string> {
-  const [first] = targets
-  if (!first) return err('has no target')
-  if (targets.length === 1 && first.kind !== 'host') return ok(first)
-  const hosts = targets.filter((target) => target.kind === 'host')
-  const head = hosts[0]
-  if (!head || hosts.length < targets.length || !hosts.every((host) => isAlternative(head, host))) {
-    return err('targets of one list must differ in host and port only')
-  }
-  return ok({ kind: 'hosts', targets: hosts })
-}
-
-function isAlternative(a: HostTarget, b: HostTarget): boolean {
-  const same = a.protocol === b.protocol && a.tls === b.tls && a.implicitTls === b.implicitTls
-  return same && a.auth?.user === b.auth?.user && a.auth?.password === b.auth?.password && a.auth?.allowPlaintext === b.auth?.allowPlaintext
 }
 
 /** Sorted by the caller where order means nothing. A key too long for logs keeps its head and is told apart by a hash. */

@@ -19,7 +19,7 @@ test('a good configuration is summed up, and nothing is written', async () => {
   using folder = new TempFolder('check')
   const file = configFile(folder, {
     ...BASE,
-    domains: { 'example.org': { deliverTo: ['lmtp://127.0.0.1:2003', 'discard:'] } },
+    domains: { 'example.org': { deliverTo: ['lmtp://127.0.0.1:2003', 'lmtp:/run/dovecot/lmtp'] } },
     routes: [{ domain: '*', to: 'smtp://anna:geheim@smart.example:587' }],
     accounts: [{ name: 'anna@example.org', password: 'geheim' }],
     allowPlaintextAuth: true,

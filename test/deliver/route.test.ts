@@ -247,22 +247,6 @@ test('a socket on this machine needs no DNS, and may stand in a list with hosts'
   assert.deepEqual(made.dns.asked, [])
 })
 
-test('targets of one list that differ in more than the host make mail wait and say why', async () => {
-  const lists = [
-    ['smtp://a.example', 'lmtp://b.example'],
-    ['smtp://a.example', 'smtp://b.example?tls=off'],
-    ['smtp://u:p@a.example', 'smtp://b.example'],
-    ['smtp://a.example', 'discard:'],
-    ['mx', 'mx'],
-    [],
-  ]
-  for (const list of lists) {
-    const answer = await route(router({ domains: [['ours.example', list]] }).router, 'ours.example')
-    assert(answer.kind === 'temporary', list.join())
-    assert.match(answer.reply.text, /Route for ours\.example: (targets of one list|has no target)/)
-  }
-})
-
 test('static hosts that cannot be found never bounce mail', async () => {
   const table = [
     ['smtp://gone.example', '4.3.5', 'Static route: gone.example does not exist'],
