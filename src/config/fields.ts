@@ -12,20 +12,21 @@ export type Field<T> = z.ZodType<T, unknown>
 
 /** A value that `read` understands; undefined from it means that it does not. */
 export function field<T>(expected: string, read: (value: unknown) => T | undefined): Field<T> {
-  return checked((value) => {
+  return checked(expected, (value) => {
     const result = read(value)
     return result === undefined ? { problem: unfit(value, expected) } : { value: result }
   })
 }
 
-/** A value whose error is said by `read` itself. */
-function checked<T>(read: (value: unknown) => { readonly value: T } | { readonly problem: string }): Field<T> {
-  return z.unknown().transform((value, ctx): T => {
+/** A value whose error is said by `read` itself. The description is what the reference gives as its type. */
+function checked<T>(expected: string, read: (value: unknown) => { readonly value: T } | { readonly problem: string }): Field<T> {
+  const schema = z.unknown().transform((value, ctx): T => {
     const result = read(value)
     if ('value' in result) return result.value
     ctx.issues.push({ code: 'custom', input: value, message: result.problem })
     return z.NEVER
   })
+  return schema.describe(expected)
 }
 
 export interface SectionWords {
@@ -59,12 +60,12 @@ export function oneOrMore<T>(item: Field<T>, expected: string): z.ZodType<T[], u
   const nonEmpty = list(item, expected).refine((values) => values.length > 0, {
     error: 'an empty list is not allowed; expected at least one entry',
   })
-  return z.preprocess((value) => (Array.isArray(value) || value === undefined ? value : [value]), nonEmpty)
+  return z.preprocess((value) => (Array.isArray(value) || value === undefined ? value : [value]), nonEmpty).describe(expected)
 }
 
 /** One of some words. `hint` may say something better about a value that is none of them. */
 export function oneOf<T extends string>(words: readonly T[], hint?: (value: unknown) => string | undefined): Field<T> {
-  return checked((value) => {
+  return checked(anyOf(words), (value) => {
     const word = words.find((candidate) => candidate === value)
     return word === undefined ? { problem: hint?.(value) ?? unfit(value, anyOf(words)) } : { value: word }
   })
@@ -103,9 +104,8 @@ function isLine(value: unknown, lengthMax: number): value is string {
 
 /** Text that no error shows. */
 export function secret(lengthMax: number): Field<string> {
-  return checked((value) =>
-    isLine(value, lengthMax) ? { value } : { problem: `expected text of 1 to ${lengthMax} characters on one line` },
-  )
+  const expected = `text of 1 to ${lengthMax} characters on one line`
+  return checked(expected, (value) => (isLine(value, lengthMax) ? { value } : { problem: `expected ${expected}` }))
 }
 
 /** A path, made absolute. */
@@ -135,9 +135,11 @@ export const address: Field<string> = field("an address such as '127.0.0.1' or '
   value === 'localhost' ? '127.0.0.1' : typeof value === 'string' ? canonicalAddress(value) : undefined,
 )
 
+const NETWORK_FORM = "a network such as '10.0.0.0/8' or '::1'"
+
 /** A network as `address/bits`; a single address is one of all its bits. */
-export const network: Field<string> = checked((value) => {
-  if (typeof value !== 'string') return { problem: unfit(value, "a network such as '10.0.0.0/8' or '::1'") }
+export const network: Field<string> = checked(NETWORK_FORM, (value) => {
+  if (typeof value !== 'string') return { problem: unfit(value, NETWORK_FORM) }
   const cidr = parseCidr(value)
   return cidr.ok ? { value: `${formatAddress(cidr.value.address)}/${cidr.value.bits}` } : { problem: cidr.error }
 })
@@ -170,10 +172,12 @@ export function mailbox(pattern: boolean): Field<string> {
   })
 }
 
+const TARGET_FORM = "a target such as 'mx' or 'smtp://127.0.0.1:2526'"
+
 /** A target of target.ts; the directory of `capture:` is made absolute. */
 export function target(baseDir: string): Field<string> {
-  return checked((value) => {
-    if (typeof value !== 'string') return { problem: unfit(value, "a target such as 'mx' or 'smtp://127.0.0.1:2526'") }
+  return checked(TARGET_FORM, (value) => {
+    if (typeof value !== 'string') return { problem: unfit(value, TARGET_FORM) }
     if (value === 'mailbox')
       return { problem: 'mailboxes are not available in this version; expected a target such as lmtp://127.0.0.1:2003' }
     const parsed = parseTarget(value)

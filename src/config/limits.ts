@@ -121,6 +121,7 @@ export interface Limits {
   readonly dnsTtlMsMax: number
   /** Longest negative answer (RFC 2308 §5: one to three hours). */
   readonly dnsNegativeTtlMsMax: number
+  /** Answers that a deliver thread keeps, in two generations: the older half is forgotten when the younger is full. */
   readonly dnsCacheEntriesMax: number
   /** After SIGTERM, time for sessions to finish their transactions. With the next one under the 90 s of service managers. */
   readonly drainSessionsMsMax: number

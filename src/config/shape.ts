@@ -140,8 +140,8 @@ function domains(baseDir: string) {
   })
 }
 
-/** The whole configuration. */
-function configShape(around: Surroundings) {
+/** The whole configuration. scripts/reference.ts reads types and defaults from it. */
+export function configShape(around: Surroundings): z.ZodType {
   const { baseDir } = around
   const path = f.path(baseDir)
   return f.section({

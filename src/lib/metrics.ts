@@ -2,18 +2,54 @@
 //
 // A row has one writer, so plain stores do; a reader may see a value one store old, which counters bear.
 
-/** Counters by name, in the order of their columns; `_total` names are Prometheus counters. */
-const COUNTERS = [
-  'rohrpost_accepted_total',
-  'rohrpost_delivered_total',
-  'rohrpost_bounced_total',
-  'rohrpost_deferred_total',
-  'rohrpost_refused_total',
-  'rohrpost_commits_total',
-  'rohrpost_connections_total',
-  'rohrpost_bytes_accepted_total',
-] as const
-export type CounterName = (typeof COUNTERS)[number]
+/** Counters with their HELP, in the order of their columns. */
+const COUNTER_HELP = {
+  rohrpost_accepted_total: 'Recipients of messages on disk: those that were answered 250, and notifications of our own.',
+  rohrpost_delivered_total: 'Recipients that a peer has taken.',
+  rohrpost_bounced_total: 'Recipients given up: refused for good, or out of time.',
+  rohrpost_deferred_total: 'Attempts that put a recipient off, each counted anew.',
+  rohrpost_refused_total: 'Connections, commands, recipients and messages of clients that were refused.',
+  rohrpost_commits_total: 'Commits of the spool index: one fdatasync for everything in the group.',
+  rohrpost_connections_total: 'Connections of clients that were admitted.',
+  rohrpost_bytes_accepted_total: 'Bytes of the messages that were answered 250.',
+} as const
+export type CounterName = keyof typeof COUNTER_HELP
+const COUNTERS = Object.keys(COUNTER_HELP) as readonly CounterName[]
+
+export interface Metric {
+  readonly name: string
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  readonly labels: readonly string[]
+  /** HELP of the text format: one line. */
+  readonly help: string
+}
+
+const QUEUE: Metric = {
+  name: 'rohrpost_queue',
+  type: 'gauge',
+  labels: ['state'],
+  help: 'Entries of the queue, one a message and routing domain; those that wait on disk beyond limits.residentEntriesMax are paged.',
+}
+const ACCEPT_SECONDS: Metric = {
+  name: 'rohrpost_accept_seconds',
+  type: 'histogram',
+  labels: ['le'],
+  help: 'Seconds from the last byte of a message to its durable 250.',
+}
+const LOOP_DELAY: Metric = {
+  name: 'rohrpost_loop_delay_seconds',
+  type: 'gauge',
+  labels: ['thread', 'quantile'],
+  help: 'Delay of the event loop of a thread in the last second: the mean, and with the label quantile the 99th percentile.',
+}
+
+/** Every metric, in the order of the text. */
+export const METRICS: readonly Metric[] = [
+  ...COUNTERS.map((name): Metric => ({ name, type: 'counter', labels: [], help: COUNTER_HELP[name] })),
+  QUEUE,
+  ACCEPT_SECONDS,
+  LOOP_DELAY,
+]
 
 // Log-linear buckets as in HdrHistogram: 8 steps an octave, from 1 µs to 2^36 µs (19 hours).
 const STEPS_PER_OCTAVE = 8
@@ -85,8 +121,13 @@ export function counterTotal(memory: MetricsMemory, name: CounterName): number {
   return total
 }
 
+/** What stands above the samples of a metric. */
+function head({ name, type, help }: Metric): string[] {
+  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`]
+}
+
 function histogramLines(all: Float64Array, threads: number, lines: string[]): void {
-  lines.push('# TYPE rohrpost_accept_seconds histogram')
+  lines.push(...head(ACCEPT_SECONDS))
   let cumulative = 0
   let sum = 0
   for (let bucket = 0; bucket < BUCKETS; bucket++) {
@@ -105,11 +146,13 @@ function histogramLines(all: Float64Array, threads: number, lines: string[]): vo
 export function prometheusText(memory: MetricsMemory, queue: Readonly<Record<string, number>>): string {
   const all = new Float64Array(memory.buffer)
   const lines: string[] = []
-  for (const name of COUNTERS) lines.push(`# TYPE ${name} counter`, `${name} ${counterTotal(memory, name)}`)
-  lines.push('# TYPE rohrpost_queue gauge')
+  for (const metric of METRICS) {
+    if (metric.type === 'counter') lines.push(...head(metric), `${metric.name} ${counterTotal(memory, metric.name as CounterName)}`)
+  }
+  lines.push(...head(QUEUE))
   for (const [state, n] of Object.entries(queue)) lines.push(`rohrpost_queue{state="${state}"} ${n}`)
   histogramLines(all, memory.threads.length, lines)
-  lines.push('# TYPE rohrpost_loop_delay_seconds gauge')
+  lines.push(...head(LOOP_DELAY))
   memory.threads.forEach((thread, index) => {
     const mean = all[index * ROW + GAUGE_LOOP_DELAY_MEAN] as number
     const p99 = all[index * ROW + GAUGE_LOOP_DELAY_P99] as number

@@ -60,17 +60,29 @@ export function offsetOfLine(line: string): number {
 
 /** A line as people and programs get it. */
 export interface LoggedEvent {
+  /** Place in the log, rising with time: the value of `--from` to go on with. */
   readonly offset: number
+  /** When it happened: ISO 8601 in UTC with ms. */
   readonly time: string
+  /** One of the types. */
   readonly type: SpoolEvent['type']
+  /** Queue id, as in `queued as ID`; '' for a rejection. */
   readonly id: string
+  /** Address of the recipient; '' for a rejection that is about none. */
   readonly recipient: string
+  /** Tenant of the message, '' when it has none; '' for a rejection. */
   readonly tenant: string
+  /** Address of the client for a reception or rejection; else the source of the attempt, '' where there was none. */
   readonly source: string
+  /** Name of the site that was tried; the rule that refused for a rejection; '' where there was neither. */
   readonly site: string
+  /** Reply code; 0 when nobody replied and the words are ours. */
   readonly code: number
+  /** Enhanced status code (RFC 3463), '' when there was none. */
   readonly enhanced: string
+  /** Text of the reply without its codes; the action for an event of an operator. */
   readonly reply: string
+  /** Number of the attempt from 1; for what is not one, of the attempts made so far. */
   readonly attempt: number
 }
 

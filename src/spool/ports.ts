@@ -135,12 +135,19 @@ export interface SpoolStress {
 }
 
 export const EventType = {
+  /** A recipient of a message that was answered 250, or of a notification of ours. */
   reception: 'reception',
+  /** A peer has taken the recipient, or a target of ours such as `capture:`. */
   delivery: 'delivery',
+  /** The recipient was given up after a reply for good, by an operator, or because its domain takes no mail. */
   bounce: 'bounce',
+  /** An attempt put the recipient off; it will be tried again. */
   delay: 'delay',
+  /** The recipient was given up because its time was over; `reply` is what was heard last. */
   expiry: 'expiry',
+  /** A client was refused: a command, a recipient or a message. No message was made of it. */
   rejection: 'rejection',
+  /** An operator held, released, retried or removed the recipient; `reply` says which. */
   admin: 'admin',
 } as const
 export type EventType = (typeof EventType)[keyof typeof EventType]
@@ -159,7 +166,7 @@ export interface SpoolEvent {
   readonly code: number
   readonly enhanced: string
   readonly reply: string
-  /** Number of the attempt from 1; 0 for what is not an attempt. */
+  /** Number of the attempt from 1; for what is not one, of the attempts made so far. */
   readonly attempt: number
 }
 

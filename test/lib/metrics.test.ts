@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { counterTotal, makeMetrics, prometheusText, ThreadMetrics } from '../../src/lib/metrics.ts'
+import { METRICS, counterTotal, makeMetrics, prometheusText, ThreadMetrics } from '../../src/lib/metrics.ts'
 
 test('counters of all threads add up', () => {
   const memory = makeMetrics(['net.1', 'net.2'])
@@ -12,6 +12,30 @@ test('counters of all threads add up', () => {
 
 test('a thread without a row is a bug', () => {
   assert.throws(() => new ThreadMetrics(makeMetrics(['main']), 'net.1'), RangeError)
+})
+
+test('every sample has HELP and TYPE above it, and every metric is written', () => {
+  const lines = prometheusText(makeMetrics(['main']), { ready: 0 })
+    .trimEnd()
+    .split('\n')
+  const found: string[] = []
+  for (const [at, line] of lines.entries()) {
+    const [, name] = /^# TYPE (\S+) /.exec(line) ?? []
+    if (name === undefined) continue
+    found.push(name)
+    assert.match(lines[at - 1] ?? '', new RegExp(`^# HELP ${name} \\S.*\\.$`))
+    assert.ok(lines[at + 1]?.startsWith(name), name)
+  }
+  assert.deepEqual(
+    found,
+    METRICS.map(({ name }) => name),
+  )
+  for (const line of lines)
+    if (!line.startsWith('#'))
+      assert.ok(
+        found.some((name) => line.startsWith(name)),
+        line,
+      )
 })
 
 test('the Prometheus text has every metric, cumulative buckets and thread labels', () => {
