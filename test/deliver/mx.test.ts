@@ -161,6 +161,7 @@ const TABLE: readonly Row[] = [
     ],
     want: [`${NONE} gone.example does not exist`],
   },
+  { name: 'a path, as if it were a socket on this machine', mx: [[10, '/run/lmtp']], want: [`${NONE} /run/lmtp is not a host name`] },
   { name: 'an address instead of a name', mx: [[10, '192.0.2.44']], want: [`${NONE} 192.0.2.44 is not a host name`] },
   {
     name: 'ourselves by name: only better hosts remain',
