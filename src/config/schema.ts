@@ -239,7 +239,7 @@ export interface UserConfig {
   domains?: Record<
     string,
     {
-      /** Where its mail goes: one target, or several that are tried in order. */
+      /** Where its mail goes: one target as in `routes`, or several that are tried in order; these differ in host and port only. */
       deliverTo: string | string[]
     }
   >
@@ -251,8 +251,8 @@ export interface UserConfig {
     /** A domain, `*.example.org` for its subdomains, or `*`. */
     domain: string
     /**
-     * `mx`, `smtp://HOST:PORT`, `smtps://…`, `lmtp://HOST:PORT`, `lmtp:/PATH`, `discard:` or `capture:DIR`.
-     * USER:PASSWORD may stand before the host, `?tls=required` or `?tls=verified` behind it.
+     * `mx`, `smtp://HOST:PORT`, `smtps://…`, `lmtp://HOST:PORT`, `lmtp:/PATH` for a Unix socket, `discard:` or `capture:DIR`.
+     * `USER:PASSWORD@` may stand before a host of smtp or smtps, `?tls=off`, `?tls=required` or `?tls=verify` behind a host.
      */
     to: string
   }[]
