@@ -101,6 +101,11 @@ function startError(error: unknown, dataDir: string): unknown {
   return isUnusable ? unusable(dataDir, error) : error
 }
 
+/** A mistake of the operator's in words; anything else with its stack. */
+function whyNot(error: unknown): object {
+  return error instanceof Error && 'code' in error && error.code === 78 ? { why: error.message } : { err: error }
+}
+
 class Server {
   #config: Config
   readonly #configFile: string | undefined
@@ -217,7 +222,7 @@ class Server {
       this.#supervisor.broadcast({ kind: 'main.reload', config: next })
       this.#log.info('configuration reloaded')
     } catch (error) {
-      this.#log.error({ err: error }, 'configuration not reloaded: the old one stays')
+      this.#log.error(whyNot(error), 'configuration not reloaded: the old one stays')
     }
   }
 

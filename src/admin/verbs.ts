@@ -288,7 +288,7 @@ function throwIn(context: VerbContext): Verb {
     const thread = String(args['thread'])
     const names = context.threads()
     if (!names.includes(thread)) return Promise.reject(new ControlError(USAGE, `no such thread: ${thread}; there are ${names.join(', ')}`))
-    if (!context.throwIn(thread)) return Promise.reject(new ControlError(NOT_RUNNING, `thread ${thread} is being restarted`))
+    if (!context.throwIn(thread)) return Promise.reject(new ControlError(NOT_RUNNING, `thread ${thread} is not up yet; try again`))
     return Promise.resolve(0)
   }
 }

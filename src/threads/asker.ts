@@ -33,7 +33,7 @@ export class Asker {
   stream(thread: string, verb: string, args: unknown, row: (row: unknown) => void): { done: Promise<void>; cancel: () => void } {
     if (!this.#isUp(thread))
       return {
-        done: Promise.reject(new ControlError(NOT_RUNNING, `thread ${thread} is being restarted; try again`)),
+        done: Promise.reject(new ControlError(NOT_RUNNING, `thread ${thread} is not up yet; try again`)),
         cancel: () => undefined,
       }
     const request = this.#next++
@@ -58,7 +58,7 @@ export class Asker {
     for (const [request, pending] of this.#pending) {
       if (pending.thread !== thread) continue
       this.#pending.delete(request)
-      pending.end(new ControlError(NOT_RUNNING, `thread ${thread} died before it answered`))
+      pending.end(new ControlError(NOT_RUNNING, `thread ${thread} ended before its answer did`))
     }
   }
 }

@@ -147,6 +147,9 @@ test('less room than minFreeBytes asks for refuses mail with 452, and more room 
 
 test('a mistake changes nothing and is named; what needs a restart is said', async () => {
   await reload('{ "lissteners": [] }', 'configuration not reloaded: the old one stays')
+  const line = /^.*"why":.*$/m.exec(server.child.stderr)?.[0] ?? assert.fail(server.child.output())
+  const { why, err } = JSON.parse(line) as { why: string; err?: object }
+  assert.deepEqual([why, err], [`${server.configPath}: lissteners: unknown key; did you mean listeners?`, undefined])
   assert.match(server.child.stderr, /lissteners/)
   await handIn(server, { to: 'e@x.test' })
   await fresh.until(10_000, 'mail goes on', () => fresh.messages.some(({ to }) => to.includes('e@x.test')))
