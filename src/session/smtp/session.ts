@@ -21,8 +21,8 @@ import { LineReader } from './lines.ts'
 import type { ClientFacts, RecipientDecision, SmtpHost, SpoolError, TlsFacts } from './ports.ts'
 import { prepare } from './prepare.ts'
 import { applyDecision } from './rcpt.ts'
-import { proceedUnknown } from './simple.ts'
 import { tlsEstablished } from './starttls.ts'
+import { proceedTooLong, proceedUnknown } from './unknown.ts'
 
 const ROWS = new Map<number, CommandRow>(COMMANDS.map((row) => [row.word, row]))
 
@@ -199,7 +199,8 @@ export class SmtpSession {
     if (status === 'more') return lines.at
     this.#askedAt = c.now
     if (status === 'line') this.#dispatch()
-    else c.refuse(status === 'tooLong' ? Answers.lineTooLong : Answers.bareLfLine, 'command')
+    else if (status === 'tooLong') proceedTooLong(c)
+    else c.refuse(Answers.bareLfLine, 'command')
     this.#countIdle()
     this.#endIfDrained()
     return lines.at
@@ -219,7 +220,7 @@ export class SmtpSession {
     const { line } = c
     line.read(this.#lines.buf, this.#lines.start, this.#lines.end)
     const row = ROWS.get(line.verb)
-    if (!row || row.offered?.(c) === false) return this.#unknown()
+    if (!row || row.offered?.(c) === false) return proceedUnknown(c, line, this.#lines)
     const refusal = this.#outOfPlace(row) ?? row.check?.(c)
     if (refusal) c.refuse(refusal, row.stage)
     else row.proceed(c, line)
@@ -233,11 +234,6 @@ export class SmtpSession {
     if ((row.phases & c.phase) === 0) return c.config.kind === 'lmtp' ? Answers.lhloFirst : Answers.helloFirst
     if (row.argument === 'none' && c.line.hasArgument) return Answers.noArgument
     return row.argument === 'required' && !c.line.hasArgument ? Answers.argumentMissing : undefined
-  }
-
-  #unknown(): void {
-    if (this.#lines.length > this.#c.config.limits.commandLineBytesMax) this.#c.refuse(Answers.lineTooLong, 'command')
-    else proceedUnknown(this.#c, this.#c.line)
   }
 
   #authLine(buf: Buffer, at: number, end: number): number {

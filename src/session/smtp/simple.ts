@@ -1,7 +1,5 @@
-// RSET, NOOP, QUIT, VRFY, EXPN, HELP, and lines that are no command (RFC 5321 §4.1.1.5 to §4.1.1.10).
+// RSET, NOOP, QUIT, VRFY, EXPN, HELP (RFC 5321 §4.1.1.5 to §4.1.1.10).
 
-import { Verb } from '../../wire/smtp/command.ts'
-import type { CommandLine } from '../../wire/smtp/command.ts'
 import * as Answers from './answers.ts'
 import type { Conversation } from './conversation.ts'
 
@@ -30,10 +28,4 @@ export function proceedExpn(c: Conversation): void {
 
 export function proceedHelp(c: Conversation): void {
   c.host.write(c.prepared.help(c))
-}
-
-/** HTTP means that a browser was made to talk to us: nothing behind it is to be read. */
-export function proceedUnknown(c: Conversation, line: CommandLine): void {
-  if (line.verb === Verb.get || line.verb === Verb.post || line.verb === Verb.connect) c.end('not-smtp')
-  else c.refuse(Answers.commandUnknown, 'command')
 }

@@ -92,6 +92,13 @@ function verbAt(buf: Buffer, start: number, end: number): number {
   return behind >= end || verb === Verb.get || isSpace(buf[behind] as number) ? verb : Verb.none
 }
 
+/** Whether a line begins like a header field, `Label:`: a browser's request or somebody's message, but no command. */
+export function isLabelled(buf: Buffer, start: number, end: number): boolean {
+  let at = start
+  while (at < end && (buf[at] as number) > SP && buf[at] !== COLON) at++
+  return at > start && at < end && buf[at] === COLON
+}
+
 /** Position of the path in `MAIL FROM:<…` or `RCPT TO:<…`, given the argument, or -1. Spaces around the colon are tolerated. */
 export function pathStart(argument: Slice, keyword: 'FROM' | 'TO'): number {
   const { buf, start, end } = argument

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { CommandLine, Verb, pathStart } from '../../../src/wire/smtp/command.ts'
+import { CommandLine, Verb, isLabelled, pathStart } from '../../../src/wire/smtp/command.ts'
 import { bdatLine, parseBdat } from '../../../src/wire/smtp/bdat.ts'
 import { runSeed } from '../../support/seed.ts'
 
@@ -67,6 +67,12 @@ test('verbs are known in any case, with their arguments and without', () => {
     if (line.verb !== Verb.none) assert.equal(argument(line), rest, JSON.stringify(text))
     assert.equal(line.hasArgument, rest !== '', JSON.stringify(text))
   }
+})
+
+test('a line that begins like a header field is told from commands', () => {
+  const labelled = (text: string): boolean => isLabelled(Buffer.from(`x:${text}:`), 2, 2 + text.length)
+  for (const text of ['Host: a', 'X:', 'Subject:hi', 'Content-Length: 5', 'a:b']) assert.ok(labelled(text), text)
+  for (const text of ['', ':', ': a', 'MAIL FROM:<a>', 'NOOP', ' Host: a', '\tHost: a', 'Host : a']) assert.ok(!labelled(text), text)
 })
 
 test('the path begins behind the keyword and its colon, spaces tolerated', () => {
