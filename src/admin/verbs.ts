@@ -213,9 +213,10 @@ class QueueVerbs {
     const id = idOf(args)
     const reader = await this.reader()
     reader.refresh()
+    // The queue first: what takes a group out of it was written to the log before.
+    const groups = [...reader.groupsOf(id)]
     const events = await EventTail.open(this.#context.dataDir)
     const history = await events.historyOf(idToText(id))
-    const groups = [...reader.groupsOf(id)]
     if (groups.length === 0 && history.length === 0)
       throw new ControlError(NOT_FOUND, `nothing is known of ${idToText(id)}: not in the queue, and no event names it`)
     if (groups.length === 0)

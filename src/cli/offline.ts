@@ -38,8 +38,9 @@ export async function offlineExplain(dataDir: string, id: string, now: number): 
   const tail = await EventTail.open(dataDir)
   try {
     const number = idFromText(id)
-    const history = await tail.historyOf(id)
+    // The queue first: what takes a group out of it was written to the log before.
     const groups = number < 0 ? [] : reader.groupsOf(number)
+    const history = await tail.historyOf(id)
     const lastReply = history.at(-1)?.reply ?? ''
     if (groups.length === 0) return history.length === 0 ? [] : [{ id, state: 'done', nextAttempt: '', binding: null, lastReply, history }]
     const binding = { limit: 'server', value: 'not running', origin: dataDir }

@@ -61,8 +61,8 @@ test('a refused password keeps the mail, and says why', async () => {
     ([line]) => line?.id === id && line.state === 'ready' && line.nextAttempt > new Date().toISOString(),
   )
   assert.doesNotMatch(JSON.stringify(summary), /wrong@|:wrong/)
-  const { stdout, stderr } = await server.command('explain', id)
-  assert.equal(stderr, '')
+  const { code, stdout, stderr } = await server.command('explain', id)
+  assert.deepEqual([code, stderr], [0, ''], server.child.output())
   assert.match(stdout, /535 5\.7\.8 no/)
 })
 

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Caller } from '../../src/admin/control.ts'
+import { makeVerbs } from '../../src/admin/verbs.ts'
+import { makeMetrics } from '../../src/lib/metrics.ts'
+import { EventTail } from '../../src/spool/events.ts'
+import { idToText } from '../../src/spool/ids.ts'
+import { Bench, realWorld, to } from '../spool/support.ts'
+
+/** The verbs over a spool, with a scheduler that knows nothing. */
+function verbsOver(dataDir: string): ReturnType<typeof makeVerbs> {
+  return makeVerbs({
+    dataDir,
+    metrics: makeMetrics(['main']),
+    asker: {
+      ask: (_thread, _verb, _args, row) => Promise.resolve(row?.({ state: 'unknown', nextAttempt: '', binding: null })),
+      stream: () => ({ done: Promise.resolve(), cancel: () => undefined }),
+    },
+    threads: () => [],
+    ownerOf: () => 'net.1',
+    throwIn: () => false,
+  })
+}
+
+async function rowsOf(dataDir: string, verb: string, args: object): Promise<Record<string, unknown>[]> {
+  const rows: Record<string, unknown>[] = []
+  const caller: Caller = {
+    row: (row) => void rows.push(row as Record<string, unknown>),
+    congested: false,
+    drained: () => Promise.resolve(),
+    onGone: () => undefined,
+    gone: false,
+  }
+  const handler = verbsOver(dataDir).get(verb) ?? assert.fail(verb)
+  assert.equal(await handler(args as Record<string, unknown>, caller), 0)
+  return rows
+}
+
+/** The log was read before the queue: what was settled between the two stood in neither, and nothing was known of it. */
+test('explain knows a message that is delivered while it looks', async (t) => {
+  const world = realWorld()
+  t.after(() => world.end())
+  const bench = await Bench.open(world)
+  const id = await bench.accept([to('b@x.example')])
+  const historyOf = EventTail.prototype.historyOf
+  t.mock.method(EventTail.prototype, 'historyOf', async function (this: EventTail, text: string) {
+    const history = await historyOf.call(this, text)
+    await bench.settle(bench.settlement({ id, group: 0 }, [{}]))
+    return history
+  })
+  const [row] = await rowsOf(world.dataDir, 'explain', { id: idToText(id) })
+  assert.deepEqual([row?.['state'], row?.['recipients']], ['ready', ['b@x.example']])
+  t.mock.reset()
+  const [after] = await rowsOf(world.dataDir, 'explain', { id: idToText(id) })
+  assert.equal(after?.['state'], 'done')
+  const history = after?.['history'] as readonly { readonly type: string }[]
+  assert.deepEqual(
+    history.map(({ type }) => type),
+    ['reception', 'delivery'],
+  )
+  await bench.close()
+})
