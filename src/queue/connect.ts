@@ -20,6 +20,9 @@ const BUSY_LOOK_MS = 1000
 /** So many connections that broke off one after the other back off their path: messages at fault seldom come so close. */
 const BROKEN_MOST = 3
 
+/** What broke off longer ago is not in a row with it: longer than any reply is waited for, shorter than most retries. */
+const BROKEN_MEMORY_MS = 15 * 60_000
+
 /** Why no connection is opened: the limit that binds, and when it may end (Infinity: when something happens). */
 export interface Hindrance {
   readonly limit: 'backoff' | 'connections' | 'connectionRate' | 'messageRate' | 'rampUp'
@@ -185,7 +188,9 @@ function judge<R>(q: QueueState<R>, path: Path<R>, end: ConnectionEnd): void {
   let isSites = end.kind === 'failed' || end.kind === 'throttled'
   if (end.kind === 'broken') {
     if (end.messages > 0) succeeded(q, path)
+    if (q.now - path.brokenAt > BROKEN_MEMORY_MS) path.broken = 0
     path.broken++
+    path.brokenAt = q.now
     path.window = path.up + 1
     isSites = path.broken >= BROKEN_MOST
   }

@@ -163,6 +163,8 @@ export class Path<R> {
   failures = 0
   /** Connections in a row that broke off in the midst of a transaction, without a success or a back-off in between. */
   broken = 0
+  /** When the last of them did. */
+  brokenAt = 0
   reply: Reply | undefined
   peer = ''
   connectionWindow: RateWindow | undefined

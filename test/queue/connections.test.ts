@@ -284,6 +284,20 @@ test('a success between two connections that break off starts the count anew', (
   assert.deepEqual(b.host.backoffs, [])
 })
 
+test('one message that breaks its connection at each retry is no reason to back off', () => {
+  const b = bench()
+  b.scheduler.announce([row(1)])
+  routeTo(b, 'example.org', 'site', {}, 86_400_000 * 5)
+  for (let attempts = 1; attempts <= 6; attempts++) {
+    const conn = up(b)
+    assert.deepEqual(b.host.takeIds(), [1])
+    b.scheduler.connectionDown(conn, BROKEN)
+    b.scheduler.settled([{ kind: 'rescheduled', row: row(1, { attempts, due: b.clock.now() + 20 * 60_000 }) }])
+    pass(b, 21 * 60_000)
+  }
+  assert.deepEqual(b.host.backoffs, [])
+})
+
 test('what a connection did before it broke off is a success, what it left is none', () => {
   const b = bench()
   b.scheduler.announce(rowsOf(20, 1))
