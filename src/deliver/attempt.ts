@@ -51,6 +51,8 @@ export class Attempt {
   readonly #groups: readonly GroupProgress[]
   /** Targets not named yet; those that a peer put off for the next transaction stand at the end. */
   #waiting: Target[]
+  /** Whether any of them goes apart from the others. */
+  readonly #hasApart: boolean
   /** Targets without a verdict, waiting or named. */
   #open: number
 
@@ -60,6 +62,7 @@ export class Attempt {
     this.startedAt = startedAt
     this.#groups = groups
     this.#waiting = waiting
+    this.#hasApart = waiting.some(isApart)
     this.#open = waiting.length
   }
 
@@ -106,15 +109,19 @@ export class Attempt {
     for (const { group, open, results } of this.#groups) if (open > 0 || results.length > 0) into.push({ id: this.item.id, group })
   }
 
-  /** Takes the targets of the next transaction: at most `most`, in at most `domainsMost` domains (RFC 9422 §3). */
+  /**
+   * Takes the targets of the next transaction: at most `most`, in at most `domainsMost` domains (RFC 9422 §3). Those that
+   * go apart come last, each in one of its own.
+   */
   take(most: number, domainsMost: number): Target[] {
-    if (domainsMost === Infinity) return this.#waiting.splice(0, most)
+    if (this.#hasApart && this.#waiting.every(isApart)) return this.#waiting.splice(0, 1)
+    if (!this.#hasApart && domainsMost === Infinity) return this.#waiting.splice(0, most)
     const taken: Target[] = []
     const left: Target[] = []
     const domains = new Set<string>()
     for (const target of this.#waiting) {
       const domain = domainOf(target.recipient.address)
-      const fits = taken.length < most && (domains.has(domain) || domains.size < domainsMost)
+      const fits = taken.length < most && !isApart(target) && (domains.has(domain) || domains.size < domainsMost)
       if (fits) domains.add(domain)
       ;(fits ? taken : left).push(target)
     }
@@ -184,6 +191,10 @@ export class Attempt {
       })
     }
   }
+}
+
+function isApart(target: Target): boolean {
+  return target.recipient.apart === true
 }
 
 /** Domain of an address, for counting: what follows the last `@`, in lower case. */

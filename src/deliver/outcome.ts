@@ -14,6 +14,8 @@ export interface Verdict {
   readonly code: number
   readonly enhanced: string
   readonly text: string
+  /** From now on this recipient goes apart from the others. */
+  readonly apart?: boolean
 }
 
 /** What a reply means for those whom it concerns. RFC 5321 §4.2.1: 2yz done, 4yz try again, 5yz never. Anything else is out of protocol where a verdict is due: try again. */
@@ -48,8 +50,8 @@ export function isTooMany(reply: Reply): boolean {
   return reply.code === 552 && reply.enhanced === '5.5.3'
 }
 
-export function resultOf(index: number, verdict: Verdict): RecipientResult {
-  return { index, outcome: verdict.outcome, code: verdict.code, enhanced: verdict.enhanced, text: verdict.text }
+export function resultOf(index: number, { outcome, code, enhanced, text, apart }: Verdict): RecipientResult {
+  return apart ? { index, outcome, code, enhanced, text, apart } : { index, outcome, code, enhanced, text }
 }
 
 export function deferred(enhanced: string, text: string): Verdict {

@@ -9,6 +9,7 @@
 
 import { assert } from '../lib/assert.ts'
 import type { GrantItem, RowRef } from '../queue/ports.ts'
+import type { MessageId } from '../spool/types.ts'
 import { ReplyClass, ReplyCode, replyClass } from '../wire/smtp/codes.ts'
 import type { Reply } from '../wire/smtp/reply.ts'
 import type { Attempt, SettlementOrigin } from './attempt.ts'
@@ -58,6 +59,8 @@ export class Pipeline {
   /** Transactions begun, for the peer's MAILMAX. */
   #begun = 0
   #messages = 0
+  /** The message of the last completed transaction. */
+  #counted: MessageId = -1
   /** Recipients that a peer took before it said "too many". */
   #recipientsMost: number
   /** What to do with the reply awaited at each stage. */
@@ -83,7 +86,7 @@ export class Pipeline {
     return this.#inFlight[0]?.stage ?? 'idle'
   }
 
-  /** Messages whose last transaction was completed. */
+  /** Messages of which a transaction was completed. */
   get messages(): number {
     return this.#messages
   }
@@ -179,8 +182,14 @@ export class Pipeline {
     // The MAIL of the second one was not answered: nothing was said about it.
     if (second) second.attempt.putBack(second.targets)
     if (first?.stage === Stage.mail && kind !== 'broken') first.attempt.putBack(first.targets)
-    else if (first) first.attempt.resolveAll(first.unresolved(), lost(first, reply))
+    else if (first) this.#lose(first, kind, lost(first, reply))
     this.#backlog.end(deferred('4.4.2', reply.text), now)
+  }
+
+  /** Those who have no verdict get this one. Who was just asked about may be the reason, and goes apart from the others. */
+  #lose(tx: Transaction, kind: EndKind, verdict: Verdict): void {
+    const suspect = kind === 'broken' && tx.stage === Stage.rcpt ? tx.targets[tx.answered] : undefined
+    for (const target of tx.unresolved()) tx.attempt.resolve(target, target === suspect ? { ...verdict, apart: true } : verdict)
   }
 
   // ---- Sending ----
@@ -381,7 +390,11 @@ export class Pipeline {
   #done(tx: Transaction): void {
     this.#inFlight.shift()
     this.#settle(tx.attempt)
-    if (this.#backlog.completed(tx.attempt)) this.#messages++
+    this.#backlog.completed(tx.attempt)
+    // The transactions of a message follow each other.
+    const { id } = tx.attempt.item
+    if (id !== this.#counted) this.#messages++
+    this.#counted = id
   }
 
   #settle(attempt: Attempt): void {

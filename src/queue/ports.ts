@@ -104,7 +104,7 @@ export interface ConnectionEnd {
   readonly kind: 'failed' | 'throttled' | 'broken' | 'closed'
   readonly reply: Reply
   readonly peer: string
-  /** Messages whose transactions were completed on it. */
+  /** Messages of which a transaction was completed on it. */
   readonly messages: number
 }
 

@@ -146,7 +146,7 @@ export function applySettlement(group: GroupRecord, settlement: Settlement, retr
   let last: RecipientResult | undefined
   group.pending.forEach((recipient, index) => {
     const result = results[index]
-    if (!result || result.outcome === Outcome.deferred) pending.push(recipient)
+    if (!result || result.outcome === Outcome.deferred) pending.push(result?.apart ? { ...recipient, apart: true } : recipient)
     if (!result) return
     if (result.outcome === Outcome.deferred || !last) last = result
     events.push(settlementEvent(group, recipient, result, settlement))

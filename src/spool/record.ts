@@ -159,6 +159,9 @@ export interface GroupRecord extends Group {
   readonly lastStartedAt: number
 }
 
+/** Recipient.apart, beside the bits of Recipient.notify. */
+const APART = 16
+
 function flagsOf(group: GroupRecord): number {
   const { held, hasExtents, alone, traced, timed } = group
   const bits = (held ? HELD : 0) | (hasExtents ? HAS_EXTENTS : 0) | (alone ? ALONE : 0) | (traced ? TRACED : 0) | (timed ? TIMED : 0)
@@ -167,7 +170,7 @@ function flagsOf(group: GroupRecord): number {
 
 function packRest(group: GroupRecord): Buffer {
   const rest: (string | number)[] = [group.lastReply]
-  for (const recipient of group.pending) rest.push(recipient.address, recipient.notify, recipient.orcpt)
+  for (const { address, notify, orcpt, apart } of group.pending) rest.push(address, apart ? notify | APART : notify, orcpt)
   return packr.pack(rest)
 }
 
@@ -222,7 +225,7 @@ export function decodeGroup(id: MessageId, group: number, value: Buffer): GroupR
   const rest = unpackArray(value.subarray(GROUP_HEADER + value.readUInt16LE(4) + value.readUInt16LE(6)))
   const pending: Recipient[] = []
   for (let i = 1; i < rest.length; i += 3) {
-    pending.push({ address: text(rest[i]), notify: number(rest[i + 1]), orcpt: text(rest[i + 2]) })
+    pending.push(recipientOf(text(rest[i]), number(rest[i + 1]), text(rest[i + 2])))
   }
   assert(pending.length === row.recipients, 'group record: recipients do not match')
   const flags = value[1] as number
@@ -237,6 +240,10 @@ export function decodeGroup(id: MessageId, group: number, value: Buffer): GroupR
     traced: (flags & TRACED) !== 0,
     lastStartedAt: value.readDoubleLE(56),
   }
+}
+
+function recipientOf(address: string, bits: number, orcpt: string): Recipient {
+  return bits < APART ? { address, notify: bits, orcpt } : { address, notify: bits & ~APART, orcpt, apart: true }
 }
 
 // Small ones

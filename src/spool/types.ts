@@ -75,6 +75,8 @@ export interface Recipient {
   readonly notify: number
   /** ORCPT as `type;address`, decoded from xtext, '' when absent. */
   readonly orcpt: string
+  /** A transaction broke off at its RCPT: it goes in one of its own, behind the others. Absent: no. */
+  readonly apart?: boolean
 }
 
 /** Scheduling classes, the first goes first. */
@@ -127,6 +129,8 @@ export interface RecipientResult {
   readonly enhanced: string
   /** Reply text without codes, lines joined by a space, at most limits.replyTextBytes. */
   readonly text: string
+  /** From now on it goes apart from the others; see Recipient. Absent: no. */
+  readonly apart?: boolean
 }
 
 /** The outcome of one attempt at one group; travels deliver -> owner. */

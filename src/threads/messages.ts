@@ -82,11 +82,14 @@ export function unpackSettled(packed: Packed): Settled[] {
   return items
 }
 
+/** RecipientResult.apart, beside the outcome. */
+const APART = 4
+
 export function packSettlements(settlements: readonly Settlement[]): Packed {
   const out: (number | string | boolean)[] = []
   for (const s of settlements) {
     out.push(s.id, s.group, s.site, s.source, s.peer, s.peerDsn, s.peerDeliverBy, s.tls, s.startedAt, s.finishedAt, s.results.length)
-    for (const r of s.results) out.push(r.index, r.outcome, r.code, r.enhanced, r.text)
+    for (const r of s.results) out.push(r.index, r.apart ? r.outcome | APART : r.outcome, r.code, r.enhanced, r.text)
   }
   return out
 }
@@ -97,12 +100,14 @@ export function unpackSettlements(packed: Packed): Settlement[] {
     const results: RecipientResult[] = []
     const count = packed[at + 10] as number
     for (let i = 0, r = at + 11; i < count; i++, r += 5) {
+      const bits = packed[r + 1] as number
       results.push({
         index: packed[r] as number,
-        outcome: packed[r + 1] as Outcome,
+        outcome: (bits & ~APART) as Outcome,
         code: packed[r + 2] as number,
         enhanced: packed[r + 3] as string,
         text: packed[r + 4] as string,
+        ...(bits >= APART && { apart: true }),
       })
     }
     settlements.push({

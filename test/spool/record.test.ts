@@ -52,7 +52,10 @@ const envelope: fc.Arbitrary<Envelope> = fc
       .map((optional) => ({ ...fixed, ...optional })),
   )
 
-const recipient = fc.record({ address: text, notify: fc.integer({ min: 0, max: 15 }), orcpt: text }, { noNullPrototype: true })
+const recipient = fc.record(
+  { address: text, notify: fc.integer({ min: 0, max: 15 }), orcpt: text, apart: fc.constant(true) },
+  { noNullPrototype: true, requiredKeys: ['address', 'notify', 'orcpt'] },
+)
 
 const group: fc.Arbitrary<GroupRecord> = fc
   .record({

@@ -33,7 +33,17 @@ const settlement: fc.Arbitrary<Settlement> = fc.record({
   id,
   group: fc.nat(2000),
   results: fc.array(
-    fc.record({ index: fc.nat(), outcome: fc.constantFrom(0, 1, 2), code: fc.nat(), enhanced: fc.string(), text: fc.string() }),
+    fc.record(
+      {
+        index: fc.nat(),
+        outcome: fc.constantFrom(0, 1, 2),
+        code: fc.nat(),
+        enhanced: fc.string(),
+        text: fc.string(),
+        apart: fc.constant(true),
+      },
+      { requiredKeys: ['index', 'outcome', 'code', 'enhanced', 'text'] },
+    ),
   ),
   site: fc.string(),
   source: fc.string(),

@@ -176,7 +176,9 @@ export class Harness implements ClientHost {
   settled(settlement: Settlement): void {
     this.settlements.push(settlement)
     const results = settlement.results.map((result) => {
-      const words = [OUTCOMES[result.outcome], result.code, result.enhanced, result.text].filter((word) => word !== '')
+      const words = [OUTCOMES[result.outcome], result.apart ? 'apart' : '', result.code, result.enhanced, result.text].filter(
+        (word) => word !== '',
+      )
       return `[${result.index}] ${words.join(' ')}`
     })
     this.#reports.push(`settled ${settlement.id}/${settlement.group} ${results.join(' ')}`)

@@ -5,13 +5,14 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { SmtpClient } from '../../support/smtp-client.ts'
+import { eventually } from '../../support/wait.ts'
 import { Lab, type Scenario } from '../support/lab.ts'
-import type { Act, Behaviour } from '../support/peer.ts'
+import type { Act, Asked, Behaviour } from '../support/peer.ts'
 import { ask, events, eventOf, logs, queueEmpties, queued } from '../support/watch.ts'
 
 /** A message that was put off, and a site that was backed off for a minute, are not tried again while a test lasts. */
 const RETRY = { first: '1h', max: '4h', expire: '5d', warnAfter: false }
-const SECONDS_MS = 10_000
+const SECONDS_MS = 30_000
 const GOOD = 10
 
 const ACTS: Readonly<Record<string, { readonly act: string | Act; readonly text: RegExp }>> = {
@@ -97,6 +98,43 @@ test('each good message arrived once, no site was backed off, and only poison is
   const delays = (await events(lab.server)).filter(({ type }) => type === 'delay')
   assert.equal(delays.length, POISONS.length)
 })
+
+/** The server bears all recipients of a message but one. */
+const RECIPIENTS: readonly Scenario[] = Object.entries(ACTS).flatMap(([how, { act }]) =>
+  [true, false].map((pipelining) => ({
+    name: `${how}${pipelining ? '' : '-in-lockstep'}`,
+    behaviour: ({ verb, line }: Asked) => (verb === 'RCPT' && line.includes('<poison@') ? act : undefined),
+    options: { extensions: pipelining ? ['PIPELINING', '8BITMIME'] : ['8BITMIME'] },
+  })),
+)
+
+test('a recipient that breaks the connection does not keep the message from the others', async () => {
+  await using own = await Lab.start(RECIPIENTS, { retry: { first: '100ms', max: '1h', expire: '5d', warnAfter: false } })
+  using client = await SmtpClient.connect(own.server.port())
+  await client.expect(250, 'EHLO lab.test')
+  const names = RECIPIENTS.map(({ name }) => name)
+  for (const name of names) {
+    const to = ['one', 'poison', 'two', 'three'].map((who) => `${who}@${name}.test`)
+    assert.equal((await client.send('sender@example.org', to, 'Subject: all\r\n\r\nx\r\n')).code, 250)
+  }
+  for (const name of names) {
+    const [taken] = await own.peer(name).takes(1, SECONDS_MS)
+    assert.deepEqual(
+      [...(taken?.to ?? [])].toSorted(byText),
+      ['one', 'three', 'two'].map((who) => `${who}@${name}.test`),
+    )
+  }
+  // A message is settled when its last transaction of this attempt is over.
+  await eventually(SECONDS_MS, 'only poison is left', async () => {
+    const left = (await queued(own.server)).map(({ recipient }) => recipient)
+    return (left.length === names.length && left.every((recipient) => recipient.startsWith('poison@'))) || undefined
+  })
+  for (const name of names) assert.equal(own.peer(name).contents, 1, name)
+})
+
+function byText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
 
 test('a server that wants a new connection after each two messages gets it, and nothing is delayed', async () => {
   const mails = new Map<number, number>()
