@@ -5,6 +5,7 @@
 
 import { isSocketPath } from '../config/target.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { Random } from '../lib/prng.ts'
 import type { ConnectionEnd, GrantItem, ReturnedItem, ReturnReason, RowRef } from '../queue/ports.ts'
 import type { Settlement } from '../spool/types.ts'
 import type { Reply } from '../wire/smtp/reply.ts'
@@ -37,6 +38,7 @@ export interface ConnectionContext {
   readonly reach: Reach
   readonly refuses: Guard
   readonly nonce: () => string
+  readonly random: Random
 }
 
 /** `connect` and `tls` are ours; afterwards the client knows what it waits for. */
@@ -90,7 +92,7 @@ export class Connection implements Line, ClientHost, SocketEvents {
       piece: (ticket, piece) => this.#client?.onPiece(ticket, piece, this.#now()),
       failed: (ticket, cause) => this.#client?.onPieceError(ticket, cause, this.#now()),
     })
-    this.#list = targetsOf(route, source, context.limits, context.refuses, context.reach, this.#startedAt)
+    this.#list = targetsOf(route, source, context.limits, context.refuses, context.reach, context.random, this.#startedAt)
   }
 
   // ---- The dispatcher's side ----

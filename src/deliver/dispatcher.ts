@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import { assert } from '../lib/assert.ts'
 import type { Clock, Timer } from '../lib/clock.ts'
+import { systemRandom, type Random } from '../lib/prng.ts'
 import { atTurnEnd } from '../lib/turn.ts'
 import type { GrantItem, RowRef } from '../queue/ports.ts'
 import type { Settlement } from '../spool/types.ts'
@@ -48,6 +49,8 @@ export interface DeliverOptions extends DeliverSettings {
   readonly defer?: (fn: () => void) => void
   /** Random text for SCRAM; default: from the system. */
   readonly nonce?: () => string
+  /** Which of equal hosts is tried first; default: from the system. */
+  readonly random?: Random
 }
 
 const NONCE_BYTES = 18
@@ -90,6 +93,7 @@ export class DeliverCore {
       tlsFailures: new Failures(limits.hostsRememberedMax, limits.tlsFailureMs),
       reach: new Reach(limits.hostsRememberedMax, limits.silenceMs),
       refuses: () => undefined,
+      random: options.random ?? systemRandom(),
       nonce: options.nonce ?? (() => base64ToText(randomBytes(NONCE_BYTES))),
     }
     this.configure(options)

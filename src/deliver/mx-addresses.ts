@@ -1,6 +1,6 @@
 // The addresses of one host, in the order to try them. Deliver threads.
 
-import type { Random } from '../lib/prng.ts'
+import { shuffled, type Random } from '../lib/prng.ts'
 import type { Lookup, Resolver } from '../wire/dns/types.ts'
 
 /** Which addresses are used, and which of them first. */
@@ -54,18 +54,6 @@ function interleaved(lists: readonly (readonly string[])[]): string[] {
       const address = list[i]
       if (address !== undefined) result.push(address)
     }
-  }
-  return result
-}
-
-/** A copy in random order (Fisher and Yates). */
-export function shuffled<T>(values: readonly T[], random: Random): T[] {
-  const result = [...values]
-  for (let i = result.length - 1; i > 0; i--) {
-    const j = random.below(i + 1)
-    const swap = result[i] as T
-    result[i] = result[j] as T
-    result[j] = swap
   }
   return result
 }

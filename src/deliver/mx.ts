@@ -10,7 +10,7 @@ import type { Result } from '../lib/result.ts'
 import type { Random } from '../lib/prng.ts'
 import type { RouteAnswer } from '../queue/ports.ts'
 import type { MxRecord, Resolver } from '../wire/dns/types.ts'
-import { RETRY_MS, addressesOf, shuffled } from './mx-addresses.ts'
+import { RETRY_MS, addressesOf } from './mx-addresses.ts'
 import type { FamilyOrder } from './mx-addresses.ts'
 import type { DestinationHost } from './ports.ts'
 
@@ -183,9 +183,9 @@ export class MxFinder {
     if (eligible.length === 0) return permanent(554, '5.4.6', `Mail for ${domain} loops back to this server`)
     const usable = eligible.filter((exchanger) => exchanger.problem === '')
     if (usable.length === 0) return noneUsable(domain, eligible)
-    const hosts = inOrder(usable, this.#random).map(({ name, preference, addresses }) => {
-      return { name, port: this.#settings.port, addresses, preference }
-    })
+    const hosts = usable
+      .map(({ name, preference, addresses }) => ({ name, port: this.#settings.port, addresses, preference }))
+      .toSorted((a, b) => a.preference - b.preference)
     const names = exchangers.map((exchanger) => exchanger.name).filter(isSpeakable)
     return { kind: 'hosts', hosts, names: names.toSorted(), ttlMs }
   }
@@ -203,11 +203,6 @@ function distinct(records: readonly MxRecord[]): MxRecord[] {
     if (record.exchange !== '' && !best.has(record.exchange)) best.set(record.exchange, record)
   }
   return [...best.values()].slice(0, EXCHANGERS_MAX)
-}
-
-/** By preference; equal ones shuffled, so that load spreads (RFC 5321 §5.1). */
-function inOrder(exchangers: readonly Exchanger[], random: Random): Exchanger[] {
-  return shuffled(exchangers, random).toSorted((a, b) => a.preference - b.preference)
 }
 
 function unusable(record: MxRecord, problem: string, ttlMs: number): Exchanger {

@@ -27,7 +27,7 @@ export interface DestinationHost {
   readonly name: string
   /** 0 for a socket on this machine. */
   readonly port: number
-  /** IPv4 and IPv6 addresses as text, in the order to try them; or the absolute path of a socket on this machine. */
+  /** IPv4 and IPv6 addresses as text, the families in the order to try them; or the absolute path of a socket on this machine. */
   readonly addresses: readonly string[]
   readonly preference: number
 }
@@ -42,7 +42,7 @@ export type Destination =
 export interface HostsDestination {
   readonly kind: 'hosts'
   readonly protocol: 'smtp' | 'lmtp'
-  /** In the order to try them: by preference, equal ones already shuffled (RFC 5321 §5.1). */
+  /** By preference; each connection shuffles equal ones (RFC 5321 §5.1). */
   readonly hosts: readonly DestinationHost[]
   readonly tls: TlsPolicy
   /** TLS from the first byte (RFC 8314), for `smtps://` smart hosts. */

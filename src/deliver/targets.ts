@@ -1,10 +1,12 @@
 // Which addresses one connection tries, in which order and for how long (RFC 5321 §5.1). Deliver threads.
 //
-// Hosts come in the order of their preference, equal ones shuffled. One with many addresses must not hide those behind
+// Hosts come in the order of their preference. Equal ones are shuffled, and the addresses of a host within their family, for
+// each connection: a route is kept for hours, and its load shall spread. A host with many addresses must not hide those behind
 // it: each gets a few tries, and there is always one left for every host. What cost time in vain lately is tried last.
 
 import { isIPv6 } from 'node:net'
 import { isSocketPath } from '../config/target.ts'
+import { shuffled, type Random } from '../lib/prng.ts'
 import type { DeliverLimits } from './limits.ts'
 import type { DestinationHost, EgressSource, HostsDestination } from './ports.ts'
 import { Failures } from './recent.ts'
@@ -89,13 +91,14 @@ export function targetsOf(
   limits: DeliverLimits,
   guard: Guard,
   reach: Reach,
+  random: Random,
   now: number,
 ): TargetList {
   let leftOut = ''
   const lists: Target[][] = []
-  for (const host of route.hosts) {
+  for (const host of shuffled(route.hosts, random).toSorted((a, b) => a.preference - b.preference)) {
     const list: Target[] = []
-    for (const address of host.addresses) {
+    for (const address of withinFamilies(host.addresses, random)) {
       const target = targetOf(host, address, source)
       const problem = (route.fromMx ? refusal(target, guard) : undefined) ?? unreachable(target, source)
       if (problem === undefined) list.push(target)
@@ -113,6 +116,16 @@ export function targetsOf(
     connectTimeoutMs: limits.connectTimeoutMs * share,
     leftOut,
   }
+}
+
+/** Shuffled, but with the families in turn as the router put them (RFC 8305 §4). */
+function withinFamilies(addresses: readonly string[], random: Random): string[] {
+  const mixed = shuffled(addresses, random)
+  const v6 = mixed.filter(isIPv6)
+  const others = mixed.filter((address) => !isIPv6(address))
+  let at6 = 0
+  let at4 = 0
+  return addresses.map((address) => (isIPv6(address) ? v6[at6++] : others[at4++]) as string)
 }
 
 function targetOf(host: DestinationHost, address: string, source: EgressSource): Target {
@@ -133,7 +146,7 @@ function unreachable({ address, localAddress }: Target, source: EgressSource): s
   return bound && localAddress === undefined ? `source ${source.name} has no address to reach ${address} from` : undefined
 }
 
-/** The router takes the families in turn (RFC 8305 §4); those of a lost family, and what was silent, come behind. */
+/** Those of a lost family, and what was silent, come behind. */
 function bestFirst(list: readonly Target[], reach: Reach, now: number): Target[] {
   const lost = reach.isIpv6Lost(now)
   const rank = (target: Target): number => (reach.isSilent(target, now) ? 2 : lost && isIPv6(target.address) ? 1 : 0)

@@ -55,3 +55,15 @@ export class Prng implements Random {
 export function systemRandom(): Random {
   return new Prng(crypto.getRandomValues(new Uint32Array(1))[0] as number)
 }
+
+/** A copy in random order (Fisher and Yates). */
+export function shuffled<T>(values: readonly T[], random: Random): T[] {
+  const result = [...values]
+  for (let i = result.length - 1; i > 0; i--) {
+    const j = random.below(i + 1)
+    const swap = result[i] as T
+    result[i] = result[j] as T
+    result[j] = swap
+  }
+  return result
+}

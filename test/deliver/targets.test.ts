@@ -7,7 +7,8 @@ import { deliverLimits } from '../../src/deliver/limits.ts'
 import type { DestinationHost, EgressSource, HostsDestination } from '../../src/deliver/ports.ts'
 import { Reach, targetsOf } from '../../src/deliver/targets.ts'
 import type { Target, TargetList } from '../../src/deliver/targets.ts'
-import { hostsRoute } from './support/core.ts'
+import { Prng } from '../../src/lib/prng.ts'
+import { AS_IT_IS, hostsRoute } from './support/core.ts'
 
 const LIMITS = { ...deliverLimits(defaultLimits), addressesPerHostMax: 3, addressesPerConnectionMax: 5, connectTimeoutMs: 30_000 }
 const KEEP_MS = 1000
@@ -25,7 +26,7 @@ class Lab {
   readonly reach = new Reach(100, KEEP_MS)
 
   list(route: HostsDestination, now = 0, source = SOURCE): TargetList {
-    return targetsOf(route, source, LIMITS, () => undefined, this.reach, now)
+    return targetsOf(route, source, LIMITS, () => undefined, this.reach, AS_IT_IS, now)
   }
 
   addresses(route: HostsDestination, now = 0, source = SOURCE): string[] {
@@ -106,4 +107,20 @@ test('IPv6 comes behind IPv4 after some of its peers in a row were not reached, 
   assert.deepEqual(lab.addresses(route)[0], '192.0.2.1')
   lab.reach.worked(lab.target('2001:db8::9'))
   assert.deepEqual(lab.addresses(route), usual)
+})
+
+test('each connection shuffles equal hosts, and the addresses of a host within their family', () => {
+  const dual = { name: 'a', port: 25, addresses: ['2001:db8::1', '192.0.2.1', '2001:db8::2', '192.0.2.2'], preference: 10 }
+  const route = routeTo(dual, hostOf('b', '192.0.2.3'), { ...hostOf('c', '192.0.2.4'), preference: 20 })
+  const limits = { ...LIMITS, addressesPerHostMax: 5, addressesPerConnectionMax: 10 }
+  const random = new Prng(1)
+  const seen = new Set<string>()
+  for (let n = 0; n < 200; n++) {
+    const { targets } = targetsOf(route, SOURCE, limits, () => undefined, new Reach(100, KEEP_MS), random, 0)
+    assert.equal(targets.at(-1)?.host.name, 'c', 'the least preferred host is the last')
+    const families = targets.filter(({ host }) => host.name === 'a').map(({ address }) => (address.includes(':') ? '6' : '4'))
+    assert.equal(families.join(''), '6464')
+    seen.add(targets.map(({ address }) => address.slice(-1)).join(''))
+  }
+  assert.equal(seen.size, 8, 'two orders each of the hosts and of both families')
 })

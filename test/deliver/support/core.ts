@@ -7,6 +7,7 @@ import { deliverLimits } from '../../../src/deliver/limits.ts'
 import type { ConnectionDown, DeliverHost, DeliverSite, Destination, HostsDestination, PeerInfo } from '../../../src/deliver/ports.ts'
 import { NetTransport } from '../../../src/deliver/socket.ts'
 import { ManualClock } from '../../../src/lib/clock.ts'
+import type { Random } from '../../../src/lib/prng.ts'
 import type { GrantItem, ReturnedItem, ReturnReason, SiteLimits } from '../../../src/queue/ports.ts'
 import type { RecipientResult, Settlement } from '../../../src/spool/types.ts'
 import { caPem } from '../../support/tls.ts'
@@ -96,6 +97,9 @@ export class RecordingHost implements DeliverHost {
   }
 }
 
+/** Shuffles nothing. */
+export const AS_IT_IS: Random = { float: () => 0, below: (bound) => bound - 1 }
+
 export interface TestCore {
   readonly core: DeliverCore
   readonly host: RecordingHost
@@ -118,6 +122,7 @@ export function makeCore(messages: readonly TestMessage[] = [], options: Partial
     allowHosts: [],
     ownAddresses: [],
     transport: new NetTransport({ clock, tlsSessionsMax: 10, ca: [caPem] }),
+    random: AS_IT_IS,
     ...options,
   })
   return { core, host, reader, clock }
