@@ -98,10 +98,15 @@ const CHECKS: readonly ((shaped: Shaped) => ConfigProblem[])[] = [
     const places = listeners.map(({ host, port }, i) => (port === 0 ? `free port of ${i}` : `${host} port ${port}`))
     return repeated(places, (i, place) => ({ path: `listeners[${i}].port`, text: `another listener has ${place}` }))
   },
-  ({ relayFrom }) => {
-    const text = 'would let everybody relay; name the networks that may'
-    return relayFrom.flatMap((network, i) => (network.endsWith('/0') ? [{ path: `relayFrom[${i}]`, text }] : []))
-  },
+  // RFC 2033 §5.
+  ({ listeners }) =>
+    listeners.flatMap(({ protocol, port }, i) =>
+      protocol === 'lmtp' && port === 25
+        ? [{ path: `listeners[${i}].port`, text: 'port 25 is for SMTP: LMTP must not be used on it; 24 is usual' }]
+        : [],
+    ),
+  ({ relayFrom }) => everybody('relayFrom', relayFrom, 'would let everybody relay; name the networks that may'),
+  ({ xclientFrom }) => everybody('xclientFrom', xclientFrom, 'would let everybody be whom they like; name your proxies'),
   ({ accounts }) => {
     const names = accounts.map((account) => account.name)
     return repeated(names, (i, name) => ({ path: `accounts[${i}].name`, text: `another account is called ${name}` }))
@@ -129,6 +134,10 @@ const CHECKS: readonly ((shaped: Shaped) => ConfigProblem[])[] = [
     return brokenRelations(all).map((text) => ({ path: 'limits', text: `does not hold: ${text}` }))
   },
 ]
+
+function everybody(key: string, networks: readonly string[], text: string): ConfigProblem[] {
+  return networks.flatMap((network, i) => (network.endsWith('/0') ? [{ path: `${key}[${i}]`, text }] : []))
+}
 
 function repeated(values: readonly string[], problem: (index: number, value: string) => ConfigProblem): ConfigProblem[] {
   const seen = new Set<string>()
