@@ -100,5 +100,6 @@ function connectError(path: string, error: NodeJS.ErrnoException): CliError {
       `no server is running here (nobody listens at ${path}); is --config the one it was started with?`,
     )
   }
-  return new CliError(ExitCode.notRunning, `cannot reach the server at ${path}: ${error.code ?? error.message}`)
+  const hint = error.code === 'EACCES' ? '; run this as the user that the server runs as' : ''
+  return new CliError(ExitCode.notRunning, `cannot reach the server at ${path}: ${error.code ?? error.message}${hint}`)
 }

@@ -1,11 +1,11 @@
 // The kinds of values that a configuration has, as zod schemas whose errors say what is allowed. Used while loading only.
 
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { canonicalAddress, formatAddress, parseCidr } from '../lib/address.ts'
 import { asciiName } from '../lib/hostname.ts'
 import { anyOf, unfit, unknownKey } from './problems.ts'
-import { parseTarget } from './target.ts'
+import { SOCKET_PATH_BYTES_MAX, parseTarget } from './target.ts'
 import { DURATION_FORM, SIZE_FORM, formatDuration, formatSize, parseDuration, parseSize } from './units.ts'
 
 export type Field<T> = z.ZodType<T, unknown>
@@ -108,9 +108,21 @@ export function secret(lengthMax: number): Field<string> {
   return checked(expected, (value) => (isLine(value, lengthMax) ? { value } : { problem: `expected ${expected}` }))
 }
 
+const PATH_LENGTH_MAX = 4096
+
 /** A path, made absolute. */
 export function path(baseDir: string): Field<string> {
-  return field('a path', (value) => (isLine(value, 4096) ? resolve(baseDir, value) : undefined))
+  return field('a path', (value) => (isLine(value, PATH_LENGTH_MAX) ? resolve(baseDir, value) : undefined))
+}
+
+/** The data directory, made absolute: the path of the control socket in it has to fit. */
+export function dataDirectory(baseDir: string): Field<string> {
+  return checked('a path', (value) => {
+    if (!isLine(value, PATH_LENGTH_MAX)) return { problem: unfit(value, 'a path') }
+    const directory = resolve(baseDir, value)
+    const over = Buffer.byteLength(join(directory, 'control.sock')) - SOCKET_PATH_BYTES_MAX
+    return over > 0 ? { problem: `${directory} is ${over} bytes too long for the control socket in it` } : { value: directory }
+  })
 }
 
 /** A name that EHLO may carry: letters, digits and hyphens (RFC 5321 §2.3.5). */

@@ -147,7 +147,7 @@ export function configShape(around: Surroundings): z.ZodType {
   return f.section({
     hostname: f.hostName.default(around.hostname),
     postmaster: f.mailbox(false).optional(),
-    dataDir: path.prefault('./data'),
+    dataDir: f.dataDirectory(baseDir).prefault('./data'),
     threads,
     tls: tls(path).prefault({}),
     listeners: f.list(listener).prefault(DEFAULT_LISTENERS),

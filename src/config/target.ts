@@ -57,7 +57,7 @@ const SCHEMES: Readonly<Record<string, Scheme>> = {
 const TLS_WORDS: readonly string[] = ['off', 'opportunistic', 'required', 'verify']
 const TARGET_LENGTH_MAX = 1024
 /** `sun_path` of macOS and the BSDs holds 104 bytes with its NUL, that of Linux 108; a longer path cannot be connected to. */
-const SOCKET_PATH_BYTES_MAX = 103
+export const SOCKET_PATH_BYTES_MAX = 103
 
 /** Parses a route's target. The error says what is wrong and never contains the password. */
 export function parseTarget(text: string): Result<Target, string> {

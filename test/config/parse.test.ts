@@ -150,6 +150,17 @@ test('a delay warning can be switched off', () => {
   assert.equal(good({ retry: { warnAfter: false } }).retry.warnAfterMs, 0)
 })
 
+test('a data directory whose control socket could not be bound is a mistake', () => {
+  const parsed = (dataDir: string): unknown => {
+    const result = parseConfig({ dataDir }, { baseDir: '/base', hostname: 'mx.example.org', cores: 2 })
+    return result.ok ? result.value.dataDir : result.error
+  }
+  const longest = `/${'x'.repeat(89)}`
+  assert.equal(parsed(longest), longest)
+  assert.deepEqual(parsed(`${longest}y`), [{ path: 'dataDir', text: `${longest}y is 1 bytes too long for the control socket in it` }])
+  assert.equal(Array.isArray(parsed('a\n')), true)
+})
+
 test('a password is never repeated in an error', () => {
   const told = mistakes({
     accounts: [{ name: 'a@example.org', password: 'gehe\nim' }],
