@@ -103,7 +103,10 @@ function outcomeOf(error: unknown): { readonly code: number; readonly text: stri
   if (error instanceof CliError) return { code: error.code, text: `rohrpost: ${error.message}` }
   if (error instanceof ConfigError) return { code: error.code, text: error.message }
   if (error instanceof SpoolFormatError) return { code: ExitCode.config, text: `rohrpost: ${error.message}` }
-  if (isFileError(error)) return { code: ExitCode.config, text: `rohrpost: cannot use ${error.path}: ${error.message}` }
+  if (isFileError(error)) {
+    const { path, message } = error
+    return { code: ExitCode.config, text: `rohrpost: ${message.startsWith(path) ? message : `cannot use ${path}: ${message}`}` }
+  }
   return { code: ExitCode.findings, text: error instanceof Error ? (error.stack ?? error.message) : String(error) }
 }
 

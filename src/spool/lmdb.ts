@@ -147,6 +147,12 @@ class LmdbIndex implements SpoolIndex {
   }
 }
 
+/** lmdb-js says what is wrong, but not where; with `path` and `syscall` the error is one of the file system, like Node's. */
+export function openError(path: string, error: unknown, hint = ''): Error {
+  const why = error instanceof Error ? error.message : String(error)
+  return Object.assign(new Error(`${path} cannot be opened: ${why}${hint}`, { cause: error }), { path, syscall: 'open' })
+}
+
 function openRoot(directory: string, mode: 'read' | 'write'): RootDatabase<Buffer, Buffer> {
   return open<Buffer, Buffer>({
     path: directory,
@@ -191,7 +197,7 @@ export async function openLmdb(directory: string, mode: 'read' | 'write', files:
     index = new LmdbIndex(root, openView(root, shared), shared)
   } catch (error) {
     const hint = mode === 'write' ? ' (has a reader of this process opened it before its owner?)' : ''
-    throw new Error(`${directory} cannot be opened: ${String(error)}${hint}`, { cause: error })
+    throw openError(directory, error, hint)
   }
   if (mode === 'write') await index.makeRoom(files, `${directory}/${INDEX_FILE}`)
   return index

@@ -148,6 +148,15 @@ test('a damaged directory is told; LMDB would take the process along', async () 
   }
 })
 
+test('a directory that cannot be opened is told without a stack', async () => {
+  using here = new Installation()
+  const folder = accountsPath(here.dataDir)
+  mkdirSync(join(folder, 'lock.mdb'), { recursive: true })
+  const { code, out, err } = await here.run(['add', 'a@example.org', '--password-stdin'], 'x')
+  assert.deepEqual([code, out], [78, ''])
+  assert.match(err, /^rohrpost: \S+\/data\/directory cannot be opened: [^\n]*directory[^\n]*\n$/i)
+})
+
 test('an account is not added twice', async () => {
   using here = new Installation()
   await here.run(['add', 'anna@example.org', '--password-stdin'], 'pencil')

@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import { assert } from '../../lib/assert.ts'
 import { INDEX_FILE } from '../../spool/layout.ts'
-import { checkHead } from '../../spool/lmdb.ts'
+import { checkHead, openError } from '../../spool/lmdb.ts'
 import { nodeDisk } from '../../spool/nodedisk.ts'
 import { ACCOUNT_NAME_BYTES_MAX } from './account-name.ts'
 import { decodeAccount, encodeAccount } from './account-record.ts'
@@ -105,15 +105,19 @@ export class AccountDirectory implements Directory {
 }
 
 function openEnvironment(path: string, readOnly: boolean): RootDatabase<Buffer, string> {
-  return open<Buffer, string>({
-    path,
-    noSubdir: false,
-    encoding: 'binary',
-    overlappingSync: false,
-    eventTurnBatching: false,
-    maxReaders: 512,
-    readOnly,
-  })
+  try {
+    return open<Buffer, string>({
+      path,
+      noSubdir: false,
+      encoding: 'binary',
+      overlappingSync: false,
+      eventTurnBatching: false,
+      maxReaders: 512,
+      readOnly,
+    })
+  } catch (error) {
+    throw openError(path, error)
+  }
 }
 
 function keyOf(name: string): string {
