@@ -90,16 +90,18 @@ class AddressList {
 
   #angleAddress(): boolean {
     this.#at++
-    // obs-route
-    while (this.#tokens[this.#at] === '@' || this.#tokens[this.#at] === ',') {
-      if (this.#take(',')) continue
-      this.#at++
-      if (!this.#domain()) return false
-      if (this.#take(':')) break
-    }
+    if (this.#tokens[this.#at] === '@' && !this.#route()) return false
     const from = this.#at
     this.#words()
     return this.#addrSpec(from) && this.#take('>')
+  }
+
+  /** obs-route: `@a,@b:`. Without a comma or the colon it is an address that is somebody else's. */
+  #route(): boolean {
+    do {
+      if (!this.#take('@') || !this.#domain()) return false
+    } while (this.#take(','))
+    return this.#take(':')
   }
 
   /** `name: mailbox, mailbox;` without groups inside. */
