@@ -41,6 +41,9 @@ const PAGE_BYTES_MIN = 4096
 /** LMDB's mark in a meta page, behind the page's own header. */
 const MAGIC = 0xbeefc0de
 const MAGIC_AT = 24
+/** MDB_DATA_VERSION of the LMDB in lmdb-js, behind the mark. */
+const FORMAT_VERSION = 2
+const VERSION_AT = 28
 
 /** LMDB passes on errno as a number. */
 const ENOSPC = 28
@@ -169,19 +172,22 @@ function openRoot(directory: string, mode: 'read' | 'write'): RootDatabase<Buffe
 }
 
 /**
- * LMDB maps the file and believes it: one that is none of its own takes the process along. A writer makes an empty one
- * anew, as after a crash in the first moment of a shard.
+ * LMDB maps the file and believes it: one that is none of its own takes the process along, and so does lmdb-js when it
+ * opens one of another version. A writer makes an empty one anew, as after a crash in the first moment of a shard.
  */
 export async function checkHead(files: SpoolFiles, path: string, mode: 'read' | 'write'): Promise<void> {
   const names = await files.list(dirname(path))
   if (!names.includes(INDEX_FILE)) return
   const file = await files.open(path, 'read')
   try {
-    const head = Buffer.alloc(MAGIC_AT + 4)
+    const head = Buffer.alloc(VERSION_AT + 2)
     const size = await files.size(file)
     const count = await files.read(file, head, 0, head.length, 0)
     const isIndex = count === head.length && head.readUInt32LE(MAGIC_AT) === MAGIC && size >= META_PAGES * PAGE_BYTES_MIN
     if (!isIndex && (size > 0 || mode === 'read')) throw new SpoolFormatError(`${path} is damaged: it does not begin like an index`)
+    const version = head.readUInt16LE(VERSION_AT)
+    if (isIndex && version !== FORMAT_VERSION)
+      throw new SpoolFormatError(`${path} has version ${version} of LMDB's format; ${FORMAT_VERSION} is known`)
   } finally {
     await files.close(file)
   }

@@ -148,13 +148,17 @@ test('a damaged directory is told; LMDB would take the process along', async () 
   }
 })
 
-test('a directory that cannot be opened is told without a stack', async () => {
+test('a directory of another version of LMDB is told; lmdb-js would take the process along', async () => {
   using here = new Installation()
-  const folder = accountsPath(here.dataDir)
-  mkdirSync(join(folder, 'lock.mdb'), { recursive: true })
-  const { code, out, err } = await here.run(['add', 'a@example.org', '--password-stdin'], 'x')
-  assert.deepEqual([code, out], [78, ''])
-  assert.match(err, /^rohrpost: \S+\/data\/directory cannot be opened: [^\n]*directory[^\n]*\n$/i)
+  await here.run(['add', 'a@example.org', '--password-stdin'], 'x')
+  const file = join(accountsPath(here.dataDir), 'data.mdb')
+  const bytes = readFileSync(file)
+  for (const page of [0, 4096]) bytes.writeUInt32LE(1, page + 28)
+  writeFileSync(file, bytes)
+  for (const words of [['list'], ['remove', 'a@example.org']]) {
+    const said = `rohrpost: ${file} has version 1 of LMDB's format; 2 is known\n`
+    assert.deepEqual(await here.run(words), { code: 78, out: '', err: said })
+  }
 })
 
 test('an account is not added twice', async () => {

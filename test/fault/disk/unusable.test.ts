@@ -57,6 +57,19 @@ test('a data directory that may only be read', async (t) => {
   assertRefused(await rohrpost(['start', '--config', configFor(folder, join(disk.path, 'new'))]), /EROFS|ENOENT/)
 })
 
+test('accounts that may only be read are listed, and a change is refused in one line', async (t) => {
+  using disk = SmallDisk.mount(16 * 1024 * 1024)
+  if (!disk) return t.skip(NO_MOUNT)
+  using folder = new TempFolder('unusable')
+  const config = ['--config', configFor(folder, join(disk.path, 'data'))]
+  assert.equal((await rohrpost(['account', 'add', 'a@example.org', '--password-stdin', ...config], 'pencil\n')).code, 0)
+  execFileSync('mount', ['-o', 'remount,ro', disk.path])
+  assert.match((await rohrpost(['account', 'list', ...config])).stdout, /^a@example\.org /m)
+  const { code, stdout, stderr } = await rohrpost(['account', 'remove', 'a@example.org', ...config])
+  assert.deepEqual([code, stdout], [EX_CONFIG, ''])
+  assert.match(stderr, /^rohrpost: \S+\/data\/directory cannot be opened: Read-only file system[^\n]*\n$/)
+})
+
 test('a disk that has no room for a spool', async (t) => {
   using disk = SmallDisk.mount(64 * 1024)
   if (!disk) return t.skip(NO_MOUNT)
