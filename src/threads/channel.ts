@@ -1,6 +1,7 @@
 // A batched, typed channel over a MessagePort: what is sent in one turn of the loop travels as one array.
 //
-// Each pair of threads gets a new port when one of them is restarted, so a stale message cannot arrive: the port is the epoch.
+// Each pair of threads gets a new port when one of them is restarted: the port is the epoch. What the dead thread had posted may
+// still wait in the old port then, so whoever takes a new channel closes the one before.
 
 import type { MessagePort, Worker } from 'node:worker_threads'
 import { atTurnEnd, soon } from '../lib/turn.ts'
@@ -17,6 +18,8 @@ export interface Sender<Out> {
   send(message: Out): void
   /** For what nobody waits for at the other end: leaves with the next message of `send`, or a little later. */
   sendSoon(message: Out): void
+  /** Another channel takes its place: nothing more is heard from this one. */
+  close(): void
 }
 
 export class Channel<Out, In> implements Sender<Out> {
@@ -24,13 +27,19 @@ export class Channel<Out, In> implements Sender<Out> {
   #batch: Out[] = []
   #scheduled: 'no' | 'soon' | 'now' = 'no'
   readonly #flush: () => void
+  readonly #listener: (batch: readonly In[]) => void
 
   constructor(port: Port, receive: (message: In) => void) {
     this.#port = port
     this.#flush = () => this.flush()
-    port.on('message', (batch: readonly In[]) => {
+    this.#listener = (batch) => {
       for (const message of batch) receive(message)
-    })
+    }
+    port.on('message', this.#listener)
+  }
+
+  close(): void {
+    this.#port.off('message', this.#listener)
   }
 
   send(message: Out): void {

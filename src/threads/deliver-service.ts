@@ -42,7 +42,10 @@ export class DeliverService implements DeliverHost {
 
   /** A scheduler started. Its predecessor's connections are known to that one alone: they finish what they have begun and end. */
   schedulerUp(scheduler: Sender<DeliverToScheduler>): void {
-    if (this.#scheduler) this.core.retire()
+    if (this.#scheduler) {
+      this.#scheduler.close()
+      this.core.retire()
+    }
     this.#scheduler = scheduler
     scheduler.send({ kind: 'deliver.inflight', rows: this.held() })
   }

@@ -45,6 +45,7 @@ export class OwnerService {
 
   schedulerUp(scheduler: Sender<OwnerToScheduler>): void {
     this.#link.epoch++
+    this.#link.channel?.close()
     this.#link.channel = scheduler
     this.#scanning = 0
     this.#goOn?.()
@@ -72,6 +73,7 @@ export class OwnerService {
     }
   }
 
+  /** Also from a thread that has died since: what it settled is true. */
   fromDeliver(channel: Sender<OwnerToDeliver>, { batch, settlements }: DeliverToOwner): void {
     this.owner.settle(unpackSettlements(settlements), () => channel.sendSoon({ kind: 'spool.ack', batch }))
   }

@@ -53,7 +53,9 @@ export class SchedulerService implements SchedulerHost<Destination> {
 
   /** An owner started, for the first time or again. */
   ownerUp(name: string, owner: OwnerChannel): void {
-    if (this.#owners.has(name)) {
+    const predecessor = this.#owners.get(name)
+    if (predecessor) {
+      predecessor.close()
       this.scheduler.ownerDown(this.#shardsOf(name))
       this.#endScanOf(name, false)
       for (const deliver of this.#delivers.values()) deliver.send({ kind: 'schedule.held' })
@@ -63,11 +65,14 @@ export class SchedulerService implements SchedulerHost<Destination> {
 
   /** A deliver thread started, for the first time or again. */
   deliverUp(index: number, deliver: Sender<SchedulerToDeliver>): void {
-    if (this.#delivers.has(index)) {
+    const predecessor = this.#delivers.get(index)
+    predecessor?.close()
+    // First: what its predecessor was asked and did not answer is asked again at once, perhaps of this one.
+    this.#delivers.set(index, deliver)
+    if (predecessor) {
       this.scheduler.deliverThreadDown(index)
       for (const [conn, thread] of this.#threadOf) if (thread === index) this.#threadOf.delete(conn)
     }
-    this.#delivers.set(index, deliver)
     this.arm()
   }
 

@@ -43,6 +43,7 @@ export class SettlementLedger {
 
   /** An owner started, for the first time or again: it gets what it has not acknowledged. */
   ownerUp(name: string, channel: Sender<DeliverToOwner>): void {
+    this.#owners.get(name)?.close()
     this.#owners.set(name, channel)
     for (const [batch, { owner, settlements }] of this.#unacknowledged)
       if (owner === name) channel.send({ kind: 'deliver.settle', batch, settlements })
