@@ -46,6 +46,8 @@ export class Committer {
   #urgent = 0
   #running = false
   #settleDue = false
+  /** Changes wait for `admitChanges`. */
+  #holdsChanges = true
   #settleTimer: Timer | undefined
   #flushTimer: Timer | undefined
   /** A group is wanted that only asks whether the disk works. */
@@ -100,6 +102,12 @@ export class Committer {
     this.#kick()
   }
 
+  /** From now on changes are committed; until then they wait. */
+  admitChanges(): void {
+    this.#holdsChanges = false
+    this.#kick()
+  }
+
   repair(op: Repair): void {
     this.#repairs.push(op)
     this.#kick()
@@ -147,7 +155,7 @@ export class Committer {
 
   /** New mail does not take every change along: each group with changes costs a write of the event log that it waits for. */
   #changesDue(): boolean {
-    if (this.#changes.length === 0) return false
+    if (this.#changes.length === 0 || this.#holdsChanges) return false
     return this.#settleDue || this.#urgent > 0 || this.#changes.length >= CHANGES_ENOUGH || this.#waiters.length > 0
   }
 
@@ -178,6 +186,7 @@ export class Committer {
 
   /** Changes get their timer. */
   #awaitCompany(): void {
+    if (this.#holdsChanges) return
     const { settleDelayMsMax = SETTLE_DELAY_MS, clock } = this.#ports.options
     this.#settleTimer ??= clock.after(settleDelayMsMax, () => this.#settleTime())
   }

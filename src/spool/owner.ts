@@ -241,6 +241,7 @@ export class SpoolOwner {
     this.#gauge.stop()
     for (const timer of this.#timers) timer.cancel()
     for (const intake of this.#open) intake.abort()
+    for (const { committer } of this.#owned) committer.admitChanges()
     try {
       await this.flush()
       await this.#background
@@ -339,10 +340,13 @@ export class SpoolOwner {
 
   /** What need not be done before the first message: lost reception lines, and much later stray messages. */
   #recover(owned: Owned): void {
-    const { shard } = owned
+    const { shard, committer } = owned
     const below = shard.takeId()
     const stop = (): boolean => this.#closing
-    this.#inBackground(shard, () => relogReceptions(shard, eventsDirectory(this.#dataDir, shard.number), below, stop))
+    // A message that is settled leaves nothing to log its reception from: changes wait until that is done.
+    this.#inBackground(shard, async () => {
+      await relogReceptions(shard, eventsDirectory(this.#dataDir, shard.number), below, stop).finally(() => committer.admitChanges())
+    })
     this.#timers.push(this.#options.clock.after(SWEEP_AFTER_MS, () => this.#inBackground(shard, () => this.#sweep(owned, below))))
   }
 
