@@ -84,7 +84,7 @@ test('no way of writing an address makes a stranger relay', () => {
     ['<b%example.net@[192.0.2.25]>', 'relay-denied'],
     ['<b@[127.0.0.1]>', 'relay-denied'],
     ['<b@[IPv6:::1]>', 'relay-denied'],
-    ['<b@[tag:ours.test]>', 'relay-denied'],
+    ['<b@[tag:ours.test]>', 'syntax'],
     ['<postmaster@example.net>', 'relay-denied'],
     ['<b@ours.test@example.net>', 'syntax'],
     ['<b@example.net@ours.test>', 'syntax'],

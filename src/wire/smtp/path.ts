@@ -260,18 +260,13 @@ class PathScan {
   }
 }
 
+/** IPv4 stands bare, IPv6 behind its tag, and neither has a zone. No other tag is registered (RFC 5321 §4.1.3). */
 function literalText(text: string): string | undefined {
-  const colon = text.indexOf(':')
-  const tag = text.slice(0, Math.max(colon, 0)).toLowerCase()
-  if (tag === '' || tag === 'ipv6') {
-    const address = parseAddress(text.slice(colon + 1))
-    // IPv4 stands bare, IPv6 behind its tag; neither has a zone.
-    const isIpv6 = text.includes(':', colon + 1)
-    if (!address || text.includes('%') || isIpv6 !== (tag === 'ipv6') || (tag === '' && colon >= 0)) return undefined
-    return address.length === 4 ? `[${formatAddress(address)}]` : `[ipv6:${formatAddress(address)}]`
-  }
-  // General-address-literal: no tag is registered but IPv6, so the syntax is all that is known.
-  return /^[a-z0-9-]*[a-z0-9]$/.test(tag) && /^[!-Z^-~]+$/.test(text.slice(colon + 1)) ? `[${text.toLowerCase()}]` : undefined
+  const isIpv6 = /^ipv6:/i.test(text)
+  const bare = isIpv6 ? text.slice('IPv6:'.length) : text
+  const address = parseAddress(bare)
+  if (!address || bare.includes('%') || bare.includes(':') !== isIpv6) return undefined
+  return address.length === 4 ? `[${formatAddress(address)}]` : `[ipv6:${formatAddress(address)}]`
 }
 
 const DOT_STRING = /^[\w!#$%&'*+\-/=?^`{|}~\u0080-\u{10ffff}]+(?:\.[\w!#$%&'*+\-/=?^`{|}~\u0080-\u{10ffff}]+)*$/u
