@@ -137,6 +137,8 @@ export function connectionIsUp<R>(q: QueueState<R>, conn: Connection<R>): void {
   conn.state = 'up'
   if (!conn.path) return
   conn.path.up++
+  // It asks for work at once: who waited for it alone needs no other.
+  conn.path.site.progressAt = q.now
   // One at a time where the last one broke off.
   if (conn.path.broken === 0) conn.path.window = Math.max(conn.path.window, 2 * conn.path.up)
   q.drive(conn.path.site)

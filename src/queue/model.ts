@@ -109,7 +109,7 @@ export class SiteState<R> implements Timed {
   dirty = false
   /** Which queue goes first at the next grant. */
   turn = 0
-  /** When a connection last took work or was opened. */
+  /** When a connection last took work, was opened or came up. */
   progressAt = 0
   /** Wakes for the end of a back-off, a rate, a stall. */
   wakeAt: number = Infinity

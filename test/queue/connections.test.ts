@@ -68,6 +68,16 @@ test('a slow message does not hold up the few that wait behind it', () => {
   assert.deepEqual(b.host.takeIds(), [2])
 })
 
+test('a connection that took long to come up takes its message, without another one for it', () => {
+  const b = bench()
+  b.scheduler.announce([row(1)])
+  routeTo(b)
+  pass(b, 5_000)
+  up(b)
+  assert.deepEqual(b.host.takeIds(), [1])
+  assert.equal(b.host.opened.length, 1)
+})
+
 test('a connection that takes long for its message gets no more until it is done: nothing waits behind it', () => {
   const b = bench()
   b.scheduler.announce([row(1)])
