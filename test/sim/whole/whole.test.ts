@@ -1,0 +1,63 @@
+// The whole way of a message, from its client to a remote site and back as a notification, by seed and with faults.
+// ROHRPOST_SEED=n chooses the first seed, ROHRPOST_SIM_SEEDS=n how many are run; README.md tells more.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { runSeed } from '../../support/seed.ts'
+import { BrokenPromise, CALM, live, planOf } from './weather.ts'
+import type { Faults, Plan } from './weather.ts'
+import type { World } from './world.ts'
+
+const SEEDS = Number(process.env['ROHRPOST_SIM_SEEDS'] ?? 10)
+const STORY = Number(process.env['ROHRPOST_SIM_STORY'] ?? 0)
+
+/** The kinds of faults in a plan, for the name of its test. */
+function kindsOf({ faults }: Plan): string {
+  const kinds = Object.entries(faults).flatMap(([kind, on]) => (on ? [kind] : []))
+  return kinds.length > 0 ? kinds.join(', ') : 'no faults'
+}
+
+async function run(plan: Plan): Promise<World> {
+  try {
+    return await live(plan)
+  } catch (error) {
+    if (STORY > 0 && error instanceof BrokenPromise) process.stdout.write(`${error.world.story.slice(-STORY).join('\n')}\n`)
+    throw error
+  }
+}
+
+for (let seed = runSeed(), n = 0; n < SEEDS; n++, seed++) {
+  const plan = planOf(seed)
+  test(`every message has exactly one end, seed ${seed}: ${kindsOf(plan)}`, async (t) => {
+    const { books, faults, events } = await run(plan)
+    t.diagnostic(`${events} events, ${JSON.stringify({ ...books.tally(), ...faults })}`)
+  })
+}
+
+test('without faults nothing is sent twice', async () => {
+  const { books } = await run({ seed: runSeed(), faults: CALM, messages: 60 })
+  const { taken, again, excused } = books.tally()
+  assert.ok((taken ?? 0) > 40)
+  assert.deepEqual({ again, excused }, { again: 0, excused: 0 })
+})
+
+test('a seed repeats a run exactly', async () => {
+  const plan = { ...planOf(runSeed()), messages: 30 }
+  const digests: number[] = []
+  for (let i = 0; i < 2; i++) digests.push((await run(plan)).digest)
+  assert.equal(digests[0], digests[1])
+})
+
+// Seeds that found something, as long as they still draw the same world.
+const FOUND: readonly (readonly [what: string, seed: number, kinds: readonly (keyof Faults)[]])[] = [
+  ['a question about a route was asked again of the thread that had died', 5, ['deliver', 'remote']],
+  ['an order of a dead scheduler was obeyed behind its successor', 134, ['scheduler', 'freezes', 'diskErrors']],
+  ['a message was settled before its lost reception was logged', 139, ['dns', 'deliver', 'owner']],
+]
+
+for (const [what, seed, kinds] of FOUND) {
+  test(`${what} (seed ${seed})`, async () => {
+    const { messages } = planOf(seed)
+    await run({ seed, faults: { ...CALM, ...Object.fromEntries(kinds.map((kind) => [kind, true])) }, messages })
+  })
+}
