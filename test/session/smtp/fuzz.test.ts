@@ -16,14 +16,17 @@ const PIECES: readonly string[] = [
   'RCPT TO:<ask@example.org>\r\n',
   'RCPT TO:<x@example.net>\r\n',
   'DATA\r\n',
+  // Outside of DATA such lines end the session, so that they mostly come with it.
+  'DATA\r\nSubject: x\r\n',
+  'DATA\r\nReceived: x\r\nReceived: y\r\n',
+  'DATA\r\nFrom: a@example.com\r\n',
   'Subject: x\r\n',
-  'Received: x\r\n',
-  'From: a@example.com\r\n',
   '\r\n',
   'text\r\n',
   '..\r\n',
   '.\r\n',
   'BDAT 5\r\n',
+  'BDAT 4\r\na\rb\n',
   'BDAT 5 LAST\r\n',
   'BDAT 0 LAST\r\n',
   'hello',
@@ -131,6 +134,28 @@ test('every reply line is one: a code, an enhanced code where there must be one,
         assert.match(line, /^(?:220[ -]|250[ -](?!\d\.)|334 |354 |([245])\d\d[ -]\1\.\d+\.\d+ )\P{Cc}*$/u)
         assert.ok(Buffer.byteLength(line) <= 510)
       }
+    }),
+    { numRuns: 1000, seed: runSeed() },
+  )
+})
+
+test('each chunk has one reply, and over LMTP the last one a reply for each recipient, whatever fails', () => {
+  const content = fc.array(fc.constantFrom('', 'a\r\n', 'a\rb', 'a\n', '\0', '\r', 'Received: x\r\n'.repeat(4), 'x'.repeat(900)), {
+    maxLength: 6,
+  })
+  fc.assert(
+    fc.property(fc.constantFrom('smtp', 'lmtp'), content, fc.integer({ min: 1, max: 4 }), (kind, chunks, recipients) => {
+      const host = new TestHost(testConfig({ kind, bareLf: 'refuse', limits: { ...LIMITS, messageBytesMax: 4000 } }))
+      host.greet()
+      host.send(kind === 'lmtp' ? 'LHLO c\r\n' : 'EHLO c\r\n')
+      host.send(`MAIL FROM:<a@example.com>\r\n${'RCPT TO:<b@example.org>\r\n'.repeat(recipients)}`)
+      const said = host.send(`${chunks.map((chunk) => `BDAT ${chunk.length}\r\n${chunk}`).join('')}BDAT 0 LAST\r\n`)
+      const replies = said.split('\r\n').slice(0, -1)
+      assert.equal(replies.length, chunks.length + (kind === 'lmtp' ? recipients : 1))
+      const failed = replies.findIndex((reply) => !reply.startsWith('250 '))
+      if (failed >= 0) for (const reply of replies.slice(failed)) assert.equal(reply, replies[failed])
+      assert.equal(host.messages.length, failed < 0 ? 1 : 0)
+      assert.equal(host.send('NOOP\r\n'), '250 2.0.0 OK\r\n')
     }),
     { numRuns: 1000, seed: runSeed() },
   )
