@@ -1,6 +1,7 @@
 // Rows of `queue list`: one recipient a line, from the spool, with what the scheduler knows of the moment. Pure but for the reader.
 
 import { idToText } from '../spool/ids.ts'
+import { replyText } from '../spool/outcome.ts'
 import type { Envelope, Group } from '../spool/types.ts'
 import { QueueClass } from '../spool/types.ts'
 
@@ -99,7 +100,7 @@ export function linesOf(group: Group, envelope: Envelope, overlay: Overlay): Que
     nextAttempt: overlay.state === 'held' ? '' : iso(overlay.nextAttempt),
     expires: iso(group.expires),
     bytes: group.bytes,
-    // The message's own, where it was tried.
-    lastReply: group.lastReply || overlay.lastReply,
+    // Its own, where it was tried.
+    lastReply: recipient.last ? replyText(recipient.last) : overlay.lastReply,
   }))
 }

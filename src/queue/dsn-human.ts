@@ -53,7 +53,7 @@ export function humanPart(facts: DsnFacts, returned: Returned, eightBitPath: boo
 function aboutRecipient(facts: DsnFacts, recipient: DsnRecipient): string {
   const lines = [`<${printable(recipient.address)}>`]
   if (recipient.action === 'failed' || recipient.action === 'delayed') {
-    const { what, todo } = adviceFor(statusOf(facts, recipient))
+    const { what, todo } = adviceFor(statusOf(facts, recipient), recipient.action, recipient.code)
     lines.push(indented(what), ...wordsOf(recipient))
     if (recipient.action === 'failed') lines.push(indented(todo))
   }
@@ -65,7 +65,7 @@ function wordsOf(recipient: DsnRecipient): string[] {
   const words = replyWords(recipient)
   if (words === '') return []
   const peer = remoteMta(recipient)
-  const speaker = recipient.code === 0 ? 'The last attempt ended with' : peer === '' ? 'Its server said' : `The server ${peer} said`
+  const speaker = recipient.code === 0 ? 'The reason is' : peer === '' ? 'Its server said' : `The server ${peer} said`
   return [indented(`${speaker}: ${printable(words)}`)]
 }
 

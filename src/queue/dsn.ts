@@ -176,5 +176,5 @@ function subject({ recipients }: DsnFacts): string {
 /** The Message-ID of the original when it is a plain one, so that the report is shown beside it; else ''. */
 function originalMessageId(section: Buffer): string {
   const text = latin1(section, 0, section.length)
-  return /^message-id:[ \t]*(<[\x21-\x3b\x3d\x3f-\x7e]{1,250}>)[ \t]*\r$/im.exec(text)?.[1] ?? ''
+  return /^message-id:[ \t]*(?:\r\n[ \t]+)?(<[\x21-\x3b\x3d\x3f-\x7e]{1,250}>)[ \t]*\r$/im.exec(text)?.[1] ?? ''
 }

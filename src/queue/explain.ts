@@ -1,5 +1,6 @@
 // What people ask the scheduler: how much waits where, which rows, and why one does not move. Scheduler thread.
 
+import { replyText } from '../spool/outcome.ts'
 import type { MessageId, QueueClass } from '../spool/types.ts'
 import { choosePath, isPath, type Hindrance } from './connect.ts'
 import type { Domain, Path, SiteState } from './model.ts'
@@ -21,10 +22,8 @@ const STATE_NAMES: Readonly<Record<number, RowStateName>> = {
   [RowState.leaving]: 'leaving',
 }
 
-/** `451 4.7.1 try later`, or our own words when there was no reply. */
-export function replyText(reply: Reply | undefined): string {
-  if (!reply) return ''
-  return [reply.code > 0 ? String(reply.code) : '', reply.enhanced, reply.text].filter((part) => part !== '').join(' ')
+function wordsOf(reply: Reply | undefined): string {
+  return reply ? replyText(reply) : ''
 }
 
 export function viewOf<R>(q: QueueState<R>, row: number): RowView {
@@ -40,7 +39,7 @@ export function viewOf<R>(q: QueueState<R>, row: number): RowView {
     state: STATE_NAMES[rows.state[row] as number] ?? 'leaving',
     attempts: rows.attempts[row] as number,
     nextAttempt: nextAttemptOf(q, row),
-    lastReply: replyText(replyOf(q, row)),
+    lastReply: wordsOf(replyOf(q, row)),
   }
 }
 
@@ -105,7 +104,7 @@ export function summarise<R>(q: QueueState<R>): SiteSummary[] {
     summary.ready += count(RowState.ready)
     summary.inFlight += count(RowState.inFlight) + count(RowState.orphaned)
     summary.held += count(RowState.held)
-    if (summary.lastReply === '') summary.lastReply = replyText(domain.reply)
+    if (summary.lastReply === '') summary.lastReply = wordsOf(domain.reply)
   }
   return [...byKey.values()]
 }
@@ -119,7 +118,7 @@ function siteFigures<R>(q: QueueState<R>, site: SiteState<R>): Pick<SiteSummary,
   return {
     connections: site.connections,
     backoffUntil: backoffUntil > q.now ? backoffUntil : 0,
-    lastReply: replyText(site.paths.find((path) => path.reply)?.reply),
+    lastReply: wordsOf(site.paths.find((path) => path.reply)?.reply),
   }
 }
 
@@ -160,7 +159,7 @@ function bindingOf<R>(q: QueueState<R>, row: number): Binding {
 }
 
 function routeBinding<R>(q: QueueState<R>, domain: Domain<R>): Binding {
-  const origin = domain.reply ? replyText(domain.reply) : `router, ${domain.name}`
+  const origin = domain.reply ? wordsOf(domain.reply) : `router, ${domain.name}`
   if (domain.retryAt > q.now) return { limit: 'route', value: date(domain.retryAt), origin }
   return { limit: 'route', value: domain.question === 'asked' ? 'asked' : 'to be asked', origin }
 }
@@ -193,7 +192,7 @@ function hindranceBinding<R>(q: QueueState<R>, site: SiteState<R>, paths: Path<R
   switch (limit) {
     case 'backoff': {
       const path = paths.find((candidate) => candidate.backoffUntil > q.now)
-      return { limit, value: date(until), origin: `${path?.source} at ${path?.peer || site.key}: ${replyText(path?.reply)}` }
+      return { limit, value: date(until), origin: `${path?.source} at ${path?.peer || site.key}: ${wordsOf(path?.reply)}` }
     }
     case 'connections':
       return { limit, value: String(limits.connections), origin: originOf(site, limit) }

@@ -176,12 +176,17 @@ export class CommitGroup {
       case 'expire':
         return applyExpiry(record, request.blocked, options.clock.now())
       case 'warn':
-        return applyWarning(record, request.blocked)
+        return applyWarning(record, request.blocked, this.#deadlineOf(record), options.clock.now())
       case 'bounce':
         return applyBounce(record, request.reply, options.clock.now())
       case 'admin':
         return applyAdmin(record, request.action, options.clock.now())
     }
+  }
+
+  /** DELIVERBY's time, 0 for none. */
+  #deadlineOf({ id, timed }: GroupRecord): number {
+    return timed ? (this.#context.shard.message(id)?.envelope.deliverBy ?? 0) : 0
   }
 
   /** RFC 3461 §4, RFC 5321 §6.1: never a notification about a notification. */

@@ -46,8 +46,9 @@ function wants(recipient: Recipient, action: DsnAction): boolean {
   return (notify & Notify.success) !== 0
 }
 
-function replyText(code: number, enhanced: string, text: string): string {
-  return [code === 0 ? '' : String(code), enhanced, text].filter((part) => part !== '').join(' ')
+/** `451 4.7.1 try later`, or our own words when there was no reply. */
+export function replyText({ code, enhanced, text }: SpoolReply): string {
+  return [code > 0 ? String(code) : '', enhanced, text].filter((part) => part !== '').join(' ')
 }
 
 function report(recipient: Recipient, action: DsnAction, verdict: SpoolReply): DsnRecipient {
@@ -55,9 +56,9 @@ function report(recipient: Recipient, action: DsnAction, verdict: SpoolReply): D
   return { address, notify, orcpt, action, code: verdict.code, enhanced: verdict.enhanced, text: verdict.text }
 }
 
-/** Handed to something that keeps mail itself: that is delivery, not relaying (RFC 3464 §2.3.3). */
-function isFinal(site: string): boolean {
-  return /^(?:lmtp|capture|discard):/.test(site)
+/** Handed to something that keeps mail itself, and does not report on that itself: delivery, not relaying (RFC 3464 §2.3.3). */
+function isFinal({ site, peerDsn }: Settlement): boolean {
+  return !peerDsn && /^(?:lmtp|capture|discard):/.test(site)
 }
 
 const EVENT_OF: Readonly<Record<Outcome, EventType>> = {
@@ -81,7 +82,7 @@ function wantsSuccess(group: GroupRecord, recipient: Recipient, action: DsnActio
 function reportOn(group: GroupRecord, recipient: Recipient, result: RecipientResult, settlement: Settlement): DsnRecipient | undefined {
   if (result.outcome === Outcome.deferred) return undefined
   if (result.outcome === Outcome.bounced) return wants(recipient, 'failed') ? report(recipient, 'failed', result) : undefined
-  const action = isFinal(settlement.site) ? 'delivered' : 'relayed'
+  const action = isFinal(settlement) ? 'delivered' : 'relayed'
   return wantsSuccess(group, recipient, action, settlement) ? report(recipient, action, result) : undefined
 }
 
@@ -132,10 +133,15 @@ function reschedule(
     recipients: pending.length,
     attempts,
     due: Math.max(Math.min(due, group.expires), settlement.finishedAt),
-    lastReply: last ? replyText(last.code, last.enhanced, last.text) : group.lastReply,
+    lastReply: last ? replyText(last) : group.lastReply,
+    lastPeer: settlement.peer,
     lastAttemptAt: settlement.finishedAt,
     lastStartedAt: settlement.startedAt,
   }
+}
+
+function tried(recipient: Recipient, { code, enhanced, text, apart }: RecipientResult): Recipient {
+  return { ...recipient, ...(apart ? { apart } : undefined), last: { code, enhanced, text } }
 }
 
 export function applySettlement(group: GroupRecord, settlement: Settlement, retry: RetryPolicy, random: Random): Change {
@@ -146,7 +152,7 @@ export function applySettlement(group: GroupRecord, settlement: Settlement, retr
   let last: RecipientResult | undefined
   group.pending.forEach((recipient, index) => {
     const result = results[index]
-    if (!result || result.outcome === Outcome.deferred) pending.push(result?.apart ? { ...recipient, apart: true } : recipient)
+    if (!result || result.outcome === Outcome.deferred) pending.push(result ? tried(recipient, result) : recipient)
     if (!result) return
     if (result.outcome === Outcome.deferred || !last) last = result
     events.push(settlementEvent(group, recipient, result, settlement))
@@ -159,10 +165,12 @@ export function applySettlement(group: GroupRecord, settlement: Settlement, retr
 }
 
 /** One event for each pending recipient, about something that is no attempt. */
-function eventsAbout(group: GroupRecord, type: EventType, now: number, verdict: SpoolReply): SpoolEvent[] {
-  const { code, enhanced, text } = verdict
-  const shared = { type, time: now, id: group.id, tenant: group.tenant, source: '', site: '', code, enhanced, reply: text }
-  return group.pending.map((recipient) => ({ ...shared, recipient: recipient.address, attempt: group.attempts }))
+function eventsAbout(group: GroupRecord, type: EventType, now: number, verdictOf: (recipient: Recipient) => SpoolReply): SpoolEvent[] {
+  const shared = { type, time: now, id: group.id, tenant: group.tenant, source: '', site: '', attempt: group.attempts }
+  return group.pending.map((recipient) => {
+    const { code, enhanced, text } = verdictOf(recipient)
+    return { ...shared, recipient: recipient.address, code, enhanced, reply: text }
+  })
 }
 
 /** A change that no attempt made. */
@@ -170,36 +178,66 @@ function originOf(group: GroupRecord, peer: string, expired: boolean): Origin {
   return { site: '', source: '', peer, peerDsn: false, peerDeliverBy: false, expired, lastAttemptAt: group.lastAttemptAt }
 }
 
-function giveUp(group: GroupRecord, type: EventType, now: number, verdict: SpoolReply, origin: Origin): Change {
-  const reports = group.pending.filter((recipient) => wants(recipient, 'failed')).map((recipient) => report(recipient, 'failed', verdict))
-  return { next: undefined, events: eventsAbout(group, type, now, verdict), reports, origin }
+/** Reports to those who want them, each with what `verdictOf` says of it. */
+function reportsAbout(group: GroupRecord, action: DsnAction, verdictOf: (recipient: Recipient) => SpoolReply): DsnRecipient[] {
+  return group.pending.filter((recipient) => wants(recipient, action)).map((recipient) => report(recipient, action, verdictOf(recipient)))
 }
 
-/** What was heard last: of the site, else of the group itself. */
-function lastHeard(group: GroupRecord, blocked: BlockedRef): string {
-  return blocked.reply ? replyText(blocked.reply.code, blocked.reply.enhanced, blocked.reply.text) : group.lastReply
+const UNHEARD: SpoolReply = { code: 0, enhanced: '', text: '' }
+
+/**
+ * What a recipient waits for: the last words of its site or of the resolver, else those of its own last attempt. As they
+ * were said, since a notification quotes them (RFC 3461 §9.2), and with the code of the real problem (RFC 3463 §3.5).
+ */
+function heardBy({ reply }: BlockedRef): (recipient: Recipient) => SpoolReply {
+  return ({ last }) => reply ?? last ?? UNHEARD
+}
+
+function peerOf(group: GroupRecord, { reply, peer }: BlockedRef): string {
+  return reply ? (peer ?? '') : group.lastPeer
 }
 
 /** RFC 3463 §3.5: X.4.7 "Delivery time expired". undefined when its time is not over. */
 export function applyExpiry(group: GroupRecord, blocked: BlockedRef, now: number): Change | undefined {
   if (now < group.expires) return undefined
-  const heard = lastHeard(group, blocked)
-  const text = heard === '' ? 'delivery time expired' : `delivery time expired; last reply: ${heard}`
-  const verdict = { code: blocked.reply?.code ?? 0, enhanced: '4.4.7', text }
-  return giveUp(group, EventType.expiry, now, verdict, originOf(group, blocked.peer ?? '', true))
+  const heard = heardBy(blocked)
+  const event = (recipient: Recipient): SpoolReply => {
+    const reply = heard(recipient)
+    const last = replyText(reply)
+    return {
+      code: reply.code,
+      enhanced: '4.4.7',
+      text: last === '' ? 'delivery time expired' : `delivery time expired; last reply: ${last}`,
+    }
+  }
+  return {
+    next: undefined,
+    events: eventsAbout(group, EventType.expiry, now, event),
+    reports: reportsAbout(group, 'failed', heard),
+    origin: originOf(group, peerOf(group, blocked), true),
+  }
 }
 
-/** undefined when the warning was sent already. */
-export function applyWarning(group: GroupRecord, blocked: BlockedRef): Change | undefined {
-  if (group.warnAt === 0) return undefined
-  const verdict = { code: blocked.reply?.code ?? 0, enhanced: '4.4.7', text: lastHeard(group, blocked) }
-  const reports = group.pending.filter((recipient) => wants(recipient, 'delayed')).map((recipient) => report(recipient, 'delayed', verdict))
-  return { next: { ...group, warnAt: 0 }, events: [], reports, origin: originOf(group, blocked.peer ?? '', false) }
+/**
+ * undefined when it is not owed, or was sent already. `deliverBy` (0: none): news is owed again when that time passes, whatever was
+ * told before (RFC 2852 §4.1.3).
+ */
+export function applyWarning(group: GroupRecord, blocked: BlockedRef, deliverBy: number, now: number): Change | undefined {
+  if (group.warnAt === 0 || now < group.warnAt) return undefined
+  const next = { ...group, warnAt: deliverBy > now ? deliverBy : 0 }
+  return {
+    next,
+    events: [],
+    reports: reportsAbout(group, 'delayed', heardBy(blocked)),
+    origin: originOf(group, peerOf(group, blocked), false),
+  }
 }
 
 /** No route, or an operator's word. */
 export function applyBounce(group: GroupRecord, reply: SpoolReply, now: number): Change {
-  return giveUp(group, EventType.bounce, now, reply, originOf(group, '', false))
+  const verdict = (): SpoolReply => reply
+  const events = eventsAbout(group, EventType.bounce, now, verdict)
+  return { next: undefined, events, reports: reportsAbout(group, 'failed', verdict), origin: originOf(group, '', false) }
 }
 
 const RETURNED: SpoolReply = { code: 0, enhanced: '5.0.0', text: 'returned to sender by the administrator' }
@@ -207,7 +245,7 @@ const RETURNED: SpoolReply = { code: 0, enhanced: '5.0.0', text: 'returned to se
 /** undefined when the action changes nothing, as holding what is held. */
 export function applyAdmin(group: GroupRecord, action: AdminAction, now: number): Change | undefined {
   const changed = (next: GroupRecord | undefined): Change => {
-    const events = eventsAbout(group, EventType.admin, now, { code: 0, enhanced: '', text: action })
+    const events = eventsAbout(group, EventType.admin, now, () => ({ code: 0, enhanced: '', text: action }))
     return { next, events, reports: [], origin: originOf(group, '', false) }
   }
   switch (action) {

@@ -83,6 +83,7 @@ export function planGroups(
       held: false,
       pending,
       lastReply: '',
+      lastPeer: '',
       lastAttemptAt: 0,
       hasExtents,
       alone: shares.length === 1,

@@ -6,7 +6,9 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Random } from '../lib/prng.ts'
 import type { SpoolDisk } from './disk.ts'
-import type { Envelope, MessageId, QueueRow, Recipient, Settled } from './types.ts'
+import type { Envelope, MessageId, QueueRow, Recipient, Settled, SpoolReply } from './types.ts'
+
+export type { SpoolReply }
 
 /** A message being received. Exactly one of `commit` and `abort` ends it. */
 export interface Intake {
@@ -37,14 +39,6 @@ export interface SpoolError {
 export interface RowRef {
   readonly id: MessageId
   readonly group: number
-}
-
-/** What a peer or the resolver said, or our own words (`code` 0). */
-export interface SpoolReply {
-  readonly code: number
-  /** '' when none. */
-  readonly enhanced: string
-  readonly text: string
 }
 
 /** A group whose time has come while its site or domain did not answer: with what was heard of it last. */

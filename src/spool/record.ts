@@ -2,7 +2,8 @@
 //
 // M: version u8, kind u8 (0 inline, 1 extents), metaBytes u32, meta (msgpack array), then the body or the extents
 //    (msgpack array of segment, offset, length, …).
-// R: a fixed header with everything of a QueueRow, domain, tenant, then lastReply and the pending recipients (msgpack).
+// R: a fixed header with everything of a QueueRow, domain, tenant, then lastReply and the pending recipients (msgpack);
+//    after an attempt also its peer and what each of them was told.
 //    A restart reads a million of them: the row is made without touching the msgpack part.
 // Little-endian. The version is asserted on reading: another one is another program's spool.
 
@@ -10,7 +11,7 @@ import { Packr, Unpackr } from 'msgpackr'
 import { assert } from '../lib/assert.ts'
 import type { Extent } from './segments.ts'
 import { TextCache } from './textcache.ts'
-import type { Envelope, Group, MessageId, QueueClass, QueueRow, Recipient } from './types.ts'
+import type { Envelope, Group, MessageId, QueueClass, QueueRow, Recipient, SpoolReply } from './types.ts'
 
 const VERSION = 1
 
@@ -155,6 +156,8 @@ export interface GroupRecord extends Group {
   readonly timed: boolean
   /** DELIVERBY asked for a trace: relaying is reported (RFC 2852 §4). */
   readonly traced: boolean
+  /** Peer of the last attempt, `host[address]:port`; '' before the first and when no connection was made. */
+  readonly lastPeer: string
   /** Start of the attempt that ended at `lastAttemptAt`; both together tell a settlement that is sent again. */
   readonly lastStartedAt: number
 }
@@ -171,7 +174,24 @@ function flagsOf(group: GroupRecord): number {
 function packRest(group: GroupRecord): Buffer {
   const rest: (string | number)[] = [group.lastReply]
   for (const { address, notify, orcpt, apart } of group.pending) rest.push(address, apart ? notify | APART : notify, orcpt)
+  if (group.lastPeer !== '' || group.pending.some(({ last }) => last)) packReplies(group, rest)
   return packr.pack(rest)
+}
+
+/** The peer, for each recipient the number of its reply (0: none), and the replies: most recipients were told the same. */
+function packReplies({ lastPeer, pending }: GroupRecord, rest: (string | number)[]): void {
+  const numbers = new Map<string, number>()
+  const replies: (string | number)[] = []
+  rest.push(lastPeer)
+  for (const { last } of pending) {
+    const key = last ? `${last.code} ${last.enhanced} ${last.text}` : ''
+    const known = last ? numbers.get(key) : 0
+    rest.push(known ?? numbers.size + 1)
+    if (!last || known) continue
+    numbers.set(key, numbers.size + 1)
+    replies.push(last.code, last.enhanced, last.text)
+  }
+  rest.push(...replies)
 }
 
 export function encodeGroup(space: ValueSpace, group: GroupRecord): Buffer {
@@ -224,15 +244,18 @@ export function decodeGroup(id: MessageId, group: number, value: Buffer): GroupR
   const row = decodeRow(id, group, value)
   const rest = unpackArray(value.subarray(GROUP_HEADER + value.readUInt16LE(4) + value.readUInt16LE(6)))
   const pending: Recipient[] = []
-  for (let i = 1; i < rest.length; i += 3) {
-    pending.push(recipientOf(text(rest[i]), number(rest[i + 1]), text(rest[i + 2])))
+  const end = 1 + 3 * row.recipients
+  assert(rest.length >= end, 'group record: recipients do not match')
+  for (let i = 1; i < end; i += 3) {
+    const last = rest.length > end ? replyAt(rest, end + 1 + row.recipients, number(rest[end + 1 + pending.length])) : undefined
+    pending.push(recipientOf(text(rest[i]), number(rest[i + 1]), text(rest[i + 2]), last))
   }
-  assert(pending.length === row.recipients, 'group record: recipients do not match')
   const flags = value[1] as number
   return {
     ...row,
     pending,
     lastReply: text(rest[0]),
+    lastPeer: text(rest[end] ?? ''),
     lastAttemptAt: value.readDoubleLE(48),
     hasExtents: (flags & HAS_EXTENTS) !== 0,
     alone: (flags & ALONE) !== 0,
@@ -242,8 +265,20 @@ export function decodeGroup(id: MessageId, group: number, value: Buffer): GroupR
   }
 }
 
-function recipientOf(address: string, bits: number, orcpt: string): Recipient {
-  return bits < APART ? { address, notify: bits, orcpt } : { address, notify: bits & ~APART, orcpt, apart: true }
+function recipientOf(address: string, bits: number, orcpt: string, last: SpoolReply | undefined): Recipient {
+  return {
+    address,
+    notify: bits & ~APART,
+    orcpt,
+    ...((bits & APART) === 0 ? undefined : { apart: true }),
+    ...(last ? { last } : undefined),
+  }
+}
+
+/** The `n`th of the replies that begin at `start`, from 1; 0 is none. */
+function replyAt(rest: readonly unknown[], start: number, n: number): SpoolReply | undefined {
+  const at = start + 3 * (n - 1)
+  return n === 0 ? undefined : { code: number(rest[at]), enhanced: text(rest[at + 1]), text: text(rest[at + 2]) }
 }
 
 // Small ones

@@ -69,6 +69,14 @@ export const Notify = { success: 1, failure: 2, delay: 4, never: 8 } as const
 export const RecipientState = { pending: 0, delivered: 1, bounced: 2, expired: 3, removed: 4 } as const
 export type RecipientState = (typeof RecipientState)[keyof typeof RecipientState]
 
+/** What a peer or the resolver said, or our own words (`code` 0). */
+export interface SpoolReply {
+  readonly code: number
+  /** '' when none. */
+  readonly enhanced: string
+  readonly text: string
+}
+
 export interface Recipient {
   /** Forward path without brackets, as the next hop shall see it. */
   readonly address: string
@@ -77,6 +85,8 @@ export interface Recipient {
   readonly orcpt: string
   /** A transaction broke off at its RCPT: it goes in one of its own, behind the others. Absent: no. */
   readonly apart?: boolean
+  /** What its last attempt came to, for `queue list` and notifications. Absent: none was made. */
+  readonly last?: SpoolReply
 }
 
 /** Scheduling classes, the first goes first. */

@@ -217,9 +217,23 @@ test('fields fold between words, and long words are cut', () => {
   assert.equal(unfolded.replaceAll('\r\n', ''), `Original-Envelope-Id: ${value}`)
 })
 
+test('advice does not say what is not so', () => {
+  const { what } = adviceFor('4.4.7', 'delayed', 451)
+  assert.notEqual(what, adviceFor('4.4.7', 'failed', 451).what, 'the time of what is still tried is not over')
+  assert.doesNotMatch(adviceFor('5.0.0', 'failed', 0).what, /refused/, 'where nobody answered nobody refused')
+  assert.doesNotMatch(adviceFor('4.0.0', 'delayed', 0).what, /refused/)
+})
+
+test('a folded Message-ID is referred to as well', () => {
+  const { facts } = load('failed')
+  const header = Buffer.from('Subject: x\r\nMessage-ID:\r\n <folded@x.test>\r\n')
+  assert.match(compose({ ...facts, header }).body.toString(), /^In-Reply-To: <folded@x\.test>\r$/m)
+})
+
 test('advice falls back from the detail to the subject to a general word', () => {
-  assert.notEqual(adviceFor('5.1.1').what, adviceFor('5.1.2').what)
-  assert.equal(adviceFor('5.1.99').what, adviceFor('5.1.0').what)
-  assert.equal(adviceFor('5.7.26').what, adviceFor('5.7.1').what)
-  assert.ok(adviceFor('5.0.0').what.length > 0)
+  const what = (status: string): string => adviceFor(status, 'failed', 550).what
+  assert.notEqual(what('5.1.1'), what('5.1.2'))
+  assert.equal(what('5.1.99'), what('5.1.0'))
+  assert.equal(what('5.7.26'), what('5.7.1'))
+  assert.ok(what('5.0.0').length > 0)
 })

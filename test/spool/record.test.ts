@@ -52,8 +52,10 @@ const envelope: fc.Arbitrary<Envelope> = fc
       .map((optional) => ({ ...fixed, ...optional })),
   )
 
+const last = fc.record({ code: fc.constantFrom(0, 450, 451), enhanced: text, text }, { noNullPrototype: true })
+
 const recipient = fc.record(
-  { address: text, notify: fc.integer({ min: 0, max: 15 }), orcpt: text, apart: fc.constant(true) },
+  { address: text, notify: fc.integer({ min: 0, max: 15 }), orcpt: text, apart: fc.constant(true), last },
   { noNullPrototype: true, requiredKeys: ['address', 'notify', 'orcpt'] },
 )
 
@@ -73,6 +75,7 @@ const group: fc.Arbitrary<GroupRecord> = fc
     held: fc.boolean(),
     pending: fc.array(recipient, { maxLength: 20 }),
     lastReply: text,
+    lastPeer: text,
     lastAttemptAt: time,
     hasExtents: fc.boolean(),
     alone: fc.boolean(),
@@ -113,6 +116,7 @@ describe('records', () => {
         const {
           pending: _p,
           lastReply: _l,
+          lastPeer: _q,
           lastAttemptAt: _a,
           hasExtents: _h,
           alone: _o,

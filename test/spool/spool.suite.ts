@@ -199,7 +199,8 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       assert.ok(outcome?.kind === 'rescheduled')
       assert.equal(outcome.row.recipients, 1)
       const reader = await bench.reader()
-      assert.deepEqual(reader.group(id, 0)?.pending, [{ address: 'blue@one.example', notify: 0, orcpt: '' }])
+      const last = { code: 450, enhanced: '4.2.1', text: 'try later' }
+      assert.deepEqual(reader.group(id, 0)?.pending, [{ address: 'blue@one.example', notify: 0, orcpt: '', last }])
       await bench.drive(reader.close())
     })
 
@@ -246,7 +247,10 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       assert.equal(bench.owner.counts().commits, commits + 1)
       const notification = bench.host.rows.at(-1) as QueueRow
       assert.equal(notification.domain, 'sender.example')
-      assert.equal((await bench.body(notification.id))?.toString(), 'To: anna@sender.example\r\n\r\nfailed red@one.example 5.1.1\r\n')
+      assert.match(
+        (await bench.body(notification.id))?.toString() ?? '',
+        /^To: anna@sender\.example\r\n\r\nfailed red@one\.example 5\.1\.1 .*\r\n$/,
+      )
       assert.equal(bench.owner.counts().messages, 1)
     })
 
@@ -267,7 +271,8 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       ['FAILURE, failure', Notify.failure, bounced, {}, 'failed'],
       ['SUCCESS, handed to a peer without DSN', Notify.success, {}, {}, 'relayed'],
       ['SUCCESS, handed to a peer with DSN', Notify.success, {}, { peerDsn: true }, ''],
-      ['SUCCESS, delivered by LMTP', Notify.success, {}, { site: 'lmtp://127.0.0.1:24', peerDsn: true }, 'delivered'],
+      ['SUCCESS, delivered by LMTP', Notify.success, {}, { site: 'lmtp://127.0.0.1:24', peerDsn: false }, 'delivered'],
+      ['SUCCESS, passed on by LMTP with DSN', Notify.success, {}, { site: 'lmtp://127.0.0.1:24', peerDsn: true }, ''],
       ['FAILURE, deferred', Notify.failure, deferred, {}, ''],
     ]
     for (const [title, notify, result, changes, action] of NOTIFY_CASES) {
@@ -349,7 +354,7 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       bench.owner.expire([{ id, group: 0, reply: { code: 421, enhanced: '4.3.2', text: 'busy' }, peer: 'mx:25' }])
       await bench.drive(bench.owner.flush())
       assert.deepEqual(bench.host.outcomes, [{ kind: 'gone', id, group: 0 }])
-      assert.match((await bench.body((bench.host.rows.at(-1) as QueueRow).id))?.toString() ?? '', /failed red@one.example 4.4.7/)
+      assert.match((await bench.body((bench.host.rows.at(-1) as QueueRow).id))?.toString() ?? '', /failed red@one.example 4.3.2/)
       const expiry = bench.host.events.find(({ type }) => type === 'expiry')
       assert.deepEqual([expiry?.code, expiry?.reply], [421, 'delivery time expired; last reply: 421 4.3.2 busy'])
     })
@@ -364,6 +369,7 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
 
     test('a delay is notified once', async (bench) => {
       const id = await bench.accept([RED, to('quiet@one.example', 'one.example', Notify.failure)])
+      bench.world.clock.advance(4 * HOUR)
       bench.owner.warn([{ id, group: 0 }])
       await bench.drive(bench.owner.flush())
       bench.owner.warn([{ id, group: 0 }])
@@ -374,8 +380,49 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       )
       assert.equal(bench.host.rows.length, 2)
       const text = (await bench.body((bench.host.rows.at(-1) as QueueRow).id))?.toString() ?? ''
-      assert.match(text, /delayed red@one.example 4.4.7/)
+      assert.match(text, /delayed red@one.example/)
       assert.doesNotMatch(text, /quiet/)
+    })
+
+    test('each recipient is reported with what it was told itself, and by whom', async (bench) => {
+      const id = await bench.accept([RED, to('rosa@one.example', 'one.example')])
+      const grey = { outcome: Outcome.deferred, code: 451, enhanced: '4.7.1', text: 'greylisted' } as const
+      await bench.settle(bench.settlement({ id, group: 0 }, [deferred, { index: 1, ...grey }], { peer: 'mx.one.example[192.0.2.1]:25' }))
+      assert.deepEqual(
+        (await bench.reader()).group(id, 0)?.pending.map(({ last }) => last?.text),
+        ['try later', 'greylisted'],
+      )
+      bench.world.clock.advance(4 * HOUR)
+      bench.owner.warn([{ id, group: 0 }])
+      await bench.drive(bench.owner.flush())
+      bench.world.clock.advance(5 * DAY)
+      bench.owner.expire([{ id, group: 0 }])
+      await bench.drive(bench.owner.flush())
+      const reports = await Promise.all(bench.host.rows.slice(-2).map(async (row) => (await bench.body(row.id))?.toString() ?? ''))
+      for (const report of reports) {
+        assert.match(report, /red@one.example 4.2.1 try later mx.one.example/)
+        assert.match(report, /rosa@one.example 4.7.1 greylisted mx.one.example/)
+      }
+      assert.deepEqual(
+        bench.host.events.filter(({ type }) => type === 'expiry').map(({ code, reply }) => [code, reply]),
+        [
+          [450, 'delivery time expired; last reply: 450 4.2.1 try later'],
+          [451, 'delivery time expired; last reply: 451 4.7.1 greylisted'],
+        ],
+      )
+    })
+
+    test('an early warning does not use up the one that DELIVERBY owes', async (bench) => {
+      const deliverBy = bench.world.clock.now() + 6 * HOUR
+      const id = await bench.accept([RED], undefined, { deliverBy })
+      bench.world.clock.advance(4 * HOUR)
+      for (const owed of [deliverBy, 0]) {
+        bench.owner.warn([{ id, group: 0 }])
+        await bench.drive(bench.owner.flush())
+        const outcome = bench.host.outcomes.at(-1)
+        assert.equal(outcome?.kind === 'changed' && outcome.row.warnAt, owed)
+        bench.world.clock.advance(2 * HOUR)
+      }
     })
 
     test('a group without a route bounces with the given reply', async (bench) => {

@@ -102,7 +102,7 @@ export async function drive<T>(world: { readonly clock: ManualClock }, promise: 
 
 /** A notification that says who was told what; its body as text for comparison. */
 export function plainDsn(facts: DsnFacts): ComposedDsn | undefined {
-  const lines = facts.recipients.map(({ address, action, enhanced }) => `${action} ${address} ${enhanced}`)
+  const lines = facts.recipients.map(({ address, action, enhanced, text }) => `${action} ${address} ${enhanced} ${text} ${facts.peer}`)
   const text = `To: ${facts.envelope.sender}\r\n\r\n${lines.join('\r\n')}\r\n`
   const envelope = { ...blank(facts.id, facts.now), tenant: facts.envelope.tenant }
   const domain = facts.envelope.sender.slice(facts.envelope.sender.indexOf('@') + 1)
