@@ -1,7 +1,7 @@
 // TLS for server-side connections: one context a certificate, chosen by SNI, replaced by a reload. Net threads.
 //
 // Contexts of all threads share their ticket keys, so that a session made in one thread resumes in another. TLS 1.2 is
-// the least, ALPN and OCSP are not used by mail.
+// the least, OCSP is not used by mail, and ALPN only to turn browsers away.
 
 import { constants } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
@@ -49,7 +49,7 @@ export function clientVerified(socket: TLSSocket): boolean {
 export function serverOptions(material: TlsMaterial): TLSSocketOptions & { readonly secureContext: SecureContext } {
   const secureContext = contextOf(material.fallback, material)
   const asks = material.clientCa !== ''
-  const options = { secureContext, requestCert: asks, rejectUnauthorized: false }
+  const options = { secureContext, requestCert: asks, rejectUnauthorized: false, ALPNCallback: protocolFor }
   if (material.names.length === 0) return options
   const contexts = new Map<string, SecureContext>()
   for (const pair of material.names) {
@@ -57,6 +57,17 @@ export function serverOptions(material: TlsMaterial): TLSSocketOptions & { reado
     for (const name of pair.names) contexts.set(name, context)
   }
   return { ...options, SNICallback: (servername, done) => done(null, contextFor(servername, contexts) ?? secureContext) }
+}
+
+/** Names that clients of mail offer, where they offer any; none is registered for SMTP. */
+const ALPN_NAMES: readonly string[] = ['smtp', 'esmtp']
+
+/**
+ * A client that offers protocols, but none of these, thinks that it talks to somebody else, with whom we may share a
+ * certificate: undefined ends the handshake (RFC 9325 §3.7, RFC 7301 §3.2).
+ */
+function protocolFor({ protocols }: { readonly protocols: readonly string[] }): string | undefined {
+  return protocols.find((name) => ALPN_NAMES.includes(name))
 }
 
 /** The whole name first, then the wildcard of its parent (RFC 9525 §6.3). */

@@ -180,6 +180,18 @@ test('TLS 1.1 is refused, and TLS 1.2 where the configuration says so', async ()
   })
 })
 
+test('a browser that somebody has led here by our certificate gets no session', async () => {
+  using folder = new TempFolder('tls')
+  const tls = await ServerTls.load(settings(folder.path, { files: serverTls }), TICKET_KEYS)
+  for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+    await assert.rejects(handshake(tls.options(), { maxVersion, ALPNProtocols: ['h2', 'http/1.1'] }), {
+      code: /ERR_SSL_(?:TLSV1_ALERT_)?NO_APPLICATION_PROTOCOL/,
+    })
+    for (const ALPNProtocols of [[], ['smtp'], ['x', 'esmtp']])
+      assert.equal((await handshake(tls.options(), { maxVersion, ALPNProtocols })).protocol, maxVersion)
+  }
+})
+
 test('a client certificate counts only when clientCa vouches for it', async () => {
   using folder = new TempFolder('tls')
   const tls = await ServerTls.load(settings(folder.path, { files: serverTls, clientCa: caPath }), TICKET_KEYS)
