@@ -4,10 +4,8 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { aliasPattern, newAccountName } from '../session/auth/account-name.ts'
-import { AccountDirectory, accountsPath } from '../session/auth/accounts.ts'
-import { deriveCredentials } from '../session/auth/password-hash.ts'
+import type { AccountDirectory } from '../session/auth/accounts.ts'
 import type { Account, AccountQuota, Credentials } from '../session/auth/ports.ts'
-import { prepareStored } from '../wire/sasl/text.ts'
 import { CliError, ExitCode, usageError } from './command.ts'
 import type { Command, CommandContext, OptionSpec } from './command.ts'
 import { CONFIG_EXITS, loadForClient } from './data-dir.ts'
@@ -123,6 +121,7 @@ const accountList: Command = {
     const { dataDir, accounts } = await loadForClient(context)
     const printer = linePrinter(context)
     const known = new Set<string>()
+    const { AccountDirectory, accountsPath } = await import('../session/auth/accounts.ts')
     if (existsSync(join(accountsPath(dataDir), 'data.mdb'))) {
       const directory = await AccountDirectory.open(accountsPath(dataDir), 'read')
       for (const account of directory.all()) {
@@ -188,6 +187,7 @@ async function withDirectory(
   use: (directory: AccountDirectory, config: Config) => Promise<number>,
 ): Promise<number> {
   const config = await loadForClient(context)
+  const { AccountDirectory, accountsPath } = await import('../session/auth/accounts.ts')
   const directory = await AccountDirectory.open(accountsPath(config.dataDir), 'write')
   try {
     return await use(directory, config)
@@ -244,6 +244,8 @@ function countOf(context: CommandContext, option: string): number | undefined {
 
 async function newCredentials(context: CommandContext): Promise<Credentials> {
   const password = await readPassword(context)
+  const { prepareStored } = await import('../wire/sasl/text.ts')
+  const { deriveCredentials } = await import('../session/auth/password-hash.ts')
   const prepared = prepareStored(password)
   if (prepared === undefined) throw new CliError(ExitCode.usage, 'the password is empty or has characters that SASLprep forbids (RFC 4013)')
   return deriveCredentials(prepared)

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { importsOf } from './graph.ts'
+import { byPath, chain, closure, importsOf } from './graph.ts'
 import { ROWS } from './layers.ts'
 import { load, parse, report, type Finding, type Source } from './source.ts'
 
@@ -84,4 +84,16 @@ test('every import in src points inward', (t) => {
   const found = sources.flatMap(findings)
   t.diagnostic(`${sources.length} files, ${sources.flatMap(importsOf).length} imports`)
   assert.equal(found.length, 0, report(found))
+})
+
+/** What takes longer to load than `rohrpost sink` to listen: commands import it when they run. */
+const HEAVY = ['lmdb', 'zod', 'piscina', 'pino', 'selfsigned']
+
+test('the program loads nothing heavy before it knows its command', () => {
+  const reached = closure(byPath(load('src/**/*.ts')), 'src/cli/main.ts', ['static'])
+  assert.ok(reached.has('src/cli/account.ts'), 'the commands were not reached')
+  assert.deepEqual(
+    HEAVY.filter((name) => reached.has(name)).map((name) => chain(reached, name)),
+    [],
+  )
 })
