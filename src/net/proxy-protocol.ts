@@ -103,6 +103,8 @@ function v1Header(words: readonly [string, string, string, string, string]): Pro
   const [protocol, source, destination, sourcePort, destinationPort] = words
   const isV6 = protocol === 'TCP6'
   if ((!isV6 && protocol !== 'TCP4') || source.includes(':') !== isV6 || destination.includes(':') !== isV6) return undefined
+  // An address with a zone is one of the proxy's own links, and without it another.
+  if (source.includes('%') || destination.includes('%')) return undefined
   const from = parseAddress(source)
   const to = parseAddress(destination)
   const ports = [portOf(sourcePort), portOf(destinationPort)] as const

@@ -60,6 +60,7 @@ const BAD: readonly [name: string, bytes: Buffer, reason: RegExp][] = [
   ['nothing behind PROXY', latin('PROXY \r\n'), /unreadable/],
   ['an IPv6 address as TCP4', latin('PROXY TCP4 ::1 198.51.100.1 1 2\r\n'), /unreadable/],
   ['an IPv4 address as TCP6', latin('PROXY TCP6 2001:db8::1 198.51.100.1 1 2\r\n'), /unreadable/],
+  ['an address with a zone', latin('PROXY TCP6 fe80::1%eth0 2001:db8::2 1 2\r\n'), /unreadable/],
   ['a bad address', latin('PROXY TCP4 192.0.2.999 198.51.100.1 1 2\r\n'), /unreadable/],
   ['a port too high', latin('PROXY TCP4 192.0.2.1 198.51.100.1 65536 2\r\n'), /unreadable/],
   ['a port with zeros in front', latin('PROXY TCP4 192.0.2.1 198.51.100.1 080 2\r\n'), /unreadable/],
