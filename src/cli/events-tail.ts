@@ -1,6 +1,7 @@
 // rohrpost events tail: the event log, read from its files; no server is needed.
 
-import type { EventTail, LoggedEvent } from '../spool/events.ts'
+import { parseEventLine } from '../spool/eventline.ts'
+import type { EventLine, EventTail, LoggedEvent } from '../spool/events.ts'
 import { CliError, ExitCode, usageError } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { CONFIG_EXITS, loadForClient } from './data-dir.ts'
@@ -14,20 +15,21 @@ export const eventsTail: Command = {
     from: { type: 'string', value: 'N', help: 'the first offset wanted (default: the oldest; with --follow only what is new)' },
     follow: { type: 'boolean', short: 'f', help: 'go on with what happens, until interrupted' },
   },
-  exits: { findings: 'there is no spool', ...CONFIG_EXITS },
+  exits: { findings: 'there is no spool, or an event is damaged', ...CONFIG_EXITS },
   details: 'Events are written at least once: who keeps them takes (type, id, recipient, attempt) as their key.',
   async run(context: CommandContext): Promise<number> {
     const follow = context.flag('follow')
     const from = firstOffset(context)
     const { dataDir } = await loadForClient(context)
     const tail = await openTail(dataDir, { from: from ?? (follow ? 'end' : 0), ...(!follow && { holdBackMs: 0 }) })
+    if (follow) context.signal.addEventListener('abort', () => tail.close(), { once: true })
+    let damaged = 0
     try {
-      if (follow) await printFollowing(context, tail)
-      else await printAll(context, tail)
+      for await (const line of follow ? tail.follow() : written(tail)) if (!(await print(context, line))) damaged++
     } finally {
       tail.close()
     }
-    return ExitCode.ok
+    return damaged > 0 ? ExitCode.findings : ExitCode.ok
   },
 }
 
@@ -45,19 +47,17 @@ async function openTail(dataDir: string, options: { from: number | 'end'; holdBa
   })
 }
 
-async function printAll(context: CommandContext, tail: EventTail): Promise<void> {
-  for (let lines = await tail.poll(); lines.length > 0; lines = await tail.poll()) {
-    for (const { line } of lines) await print(context, line)
-  }
+/** What is there already. */
+async function* written(tail: EventTail): AsyncGenerator<EventLine> {
+  for (let lines = await tail.poll(); lines.length > 0; lines = await tail.poll()) yield* lines
 }
 
-async function printFollowing(context: CommandContext, tail: EventTail): Promise<void> {
-  context.signal.addEventListener('abort', () => tail.close(), { once: true })
-  for await (const { line } of tail.follow()) await print(context, line)
-}
-
-function print(context: CommandContext, line: string): Promise<void> {
-  return context.out.line(context.json ? line : eventText(JSON.parse(line) as LoggedEvent))
+/** False when the line is damaged: readers of JSON must not meet it. */
+async function print(context: CommandContext, { offset, line }: EventLine): Promise<boolean> {
+  const event = parseEventLine(line)
+  if (event) await context.out.line(context.json ? line : eventText(event))
+  else await context.err.line(`rohrpost: the event at offset ${offset} is damaged and left out`)
+  return event !== undefined
 }
 
 function eventText(event: LoggedEvent): string {

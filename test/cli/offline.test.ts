@@ -205,3 +205,15 @@ test('a rejection tells its client and its rule', async () => {
   const { out } = await left.run('events tail')
   assert.match(out, /^\S+Z {2}rejection {2}- {2}from 192\.0\.2\.7 {2}rule open-relay {2}550 5\.7\.1 no$/m)
 })
+
+test('a damaged event is told and left out, and the others are printed', async () => {
+  using left = await new Left().fill()
+  const before = (await left.run('events tail --json')).out
+  const offset = 2 ** 52
+  const directory = eventsDirectory(left.world.dataDir, 0)
+  appendFileSync(join(directory, readdirSync(directory)[0] as string), `{"offset":${offset},"time\n`)
+  const said = `rohrpost: the event at offset ${offset} is damaged and left out\n`
+  assert.deepEqual(await left.run('events tail --json'), { code: 1, out: before, err: said })
+  const text = await left.run('events tail')
+  assert.deepEqual([text.code, text.err, text.out.split('\n').length], [1, said, before.split('\n').length])
+})
