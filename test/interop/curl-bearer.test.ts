@@ -42,6 +42,7 @@ for (const mechanism of ['OAUTHBEARER', 'XOAUTH2']) {
     assert.equal((await relay.sink.received(1))[0]?.from, ANNA)
     const bad = await curl(relay.server.port('submission'), mechanism, tokenFor('web'))
     assert.notEqual(bad.code, 0, bad.output)
-    assert.match(bad.output, /^< 535 /m)
+    // Newer ones end at the challenge that tells of the error instead of answering it.
+    assert.match(bad.output, /^< (?:535 |334 eyJzdGF0dXMiOiI0MDEi)/m)
   })
 }

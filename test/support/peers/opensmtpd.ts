@@ -1,5 +1,5 @@
-// A private OpenSMTPD, unpacked from Debian's package. Its spool path is compiled in, so it runs in a mount namespace of
-// its own in which that path is a temporary folder.
+// A private OpenSMTPD, unpacked from Debian's package. The paths of its spool and its control socket are compiled in, so it
+// runs in a mount namespace of its own in which they are temporary folders.
 
 import { execFileSync } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
@@ -46,7 +46,7 @@ export class OpenSmtpd {
   private constructor(folder: TempFolder, port: number) {
     this.#folder = folder
     this.port = port
-    const script = `mount --bind ${folder.path}/spool ${SPOOL} && exec ${program('smtpd')} -d -v -f ${folder.path}/smtpd.conf`
+    const script = `mount --bind ${folder.path}/spool ${SPOOL} && mount -t tmpfs tmpfs /run && exec ${program('smtpd')} -d -v -f ${folder.path}/smtpd.conf`
     this.child = new Child(['unshare', '--mount', '--propagation', 'private', '/bin/sh', '-c', script])
   }
 
