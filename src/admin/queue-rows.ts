@@ -1,7 +1,10 @@
 // Rows of `queue list`: one recipient a line, from the spool, with what the scheduler knows of the moment. Pure but for the reader.
 
+import { parseDuration } from '../config/units.ts'
 import { idToText } from '../spool/ids.ts'
+import type { LoggedEvent } from '../spool/events.ts'
 import { replyText } from '../spool/outcome.ts'
+import { EventType } from '../spool/ports.ts'
 import type { Envelope, Group } from '../spool/types.ts'
 import { QueueClass } from '../spool/types.ts'
 
@@ -39,6 +42,17 @@ export function noId(text: string): string {
   return `${text} is not a message id: eleven letters and digits, as in "queued as ID"`
 }
 
+/** What is told of a text that is no age. */
+export function noAge(text: string): string {
+  return `${text} is not an age, such as 30m, 4h or 2d`
+}
+
+/** What was said last of a message that has left: by a peer, or by us. Operators give orders, they do not reply. */
+export function lastReplyIn(history: readonly LoggedEvent[]): string {
+  const last = history.findLast(({ type }) => type !== EventType.admin && type !== EventType.reception)
+  return last ? replyText({ code: last.code, enhanced: last.enhanced, text: last.reply }) : ''
+}
+
 /** Which lines are wanted; absent fields match everything. Addresses and domains compare without case. */
 export interface QueueFilter {
   readonly id?: string
@@ -48,6 +62,8 @@ export interface QueueFilter {
   readonly tenant?: string
   readonly site?: string
   readonly state?: string
+  /** Accepted at least so long ago: a duration such as `2h`. */
+  readonly older?: string
 }
 
 export function className(group: Group): string {
@@ -70,6 +86,11 @@ function domainOf(address: string): string {
 
 function same(wanted: string | undefined, value: string): boolean {
   return wanted === undefined || wanted.toLowerCase() === value.toLowerCase()
+}
+
+/** By what a line does not show. */
+export function matchesEnvelope({ older }: QueueFilter, envelope: Envelope, now: number): boolean {
+  return older === undefined || envelope.acceptedAt <= now - (parseDuration(older) ?? Infinity)
 }
 
 export function matchesGroup(filter: QueueFilter, group: Group): boolean {

@@ -1,5 +1,6 @@
 // What the control socket answers: one function a verb. Main thread; the spool is read, never written, here.
 
+import { parseDuration } from '../config/units.ts'
 import { systemClock } from '../lib/clock.ts'
 import { prometheusText, type MetricsMemory } from '../lib/metrics.ts'
 import { EventTail } from '../spool/events.ts'
@@ -7,13 +8,27 @@ import { idFromText, idToText, shardOf } from '../spool/ids.ts'
 import { SpoolReader } from '../spool/reader.ts'
 import type { Group } from '../spool/types.ts'
 import { ControlError, type Caller, type Verb } from './control.ts'
-import { linesOf, matchesGroup, matchesLine, noId, storedOverlay, type Overlay, type QueueFilter, type QueueLine } from './queue-rows.ts'
+import {
+  linesOf,
+  matchesEnvelope,
+  matchesGroup,
+  matchesLine,
+  noAge,
+  noId,
+  lastReplyIn,
+  storedOverlay,
+  type Overlay,
+  type QueueFilter,
+  type QueueLine,
+} from './queue-rows.ts'
 
 const NOT_FOUND = 1
 const USAGE = 2
 const NOT_RUNNING = 69
 /** Groups whose state is asked of the scheduler at once. */
 const OVERLAY_BATCH = 500
+/** Characters of a reason for a bounce: it is a sentence, in one line. */
+const REASON_MAX = 300
 
 /** A question to a thread; see threads/asker.ts. */
 export interface ThreadAsker {
@@ -33,7 +48,7 @@ export interface VerbContext {
   readonly throwIn: (thread: string) => boolean
 }
 
-const FILTER_KEYS = ['id', 'domain', 'sender', 'recipient', 'tenant', 'site', 'state'] as const
+const FILTER_KEYS = ['id', 'domain', 'sender', 'recipient', 'tenant', 'site', 'state', 'older'] as const
 
 function filterOf(args: Readonly<Record<string, unknown>>): QueueFilter {
   const filter: Record<string, string> = {}
@@ -43,6 +58,20 @@ function filterOf(args: Readonly<Record<string, unknown>>): QueueFilter {
     if (typeof value !== 'string') throw new ControlError(USAGE, `${key} must be a text`)
     filter[key] = value
   }
+  const { older } = filter
+  if (older !== undefined && parseDuration(older) === undefined) throw new ControlError(USAGE, noAge(older))
+  return filter
+}
+
+function reasonOf({ reason = '' }: Readonly<Record<string, unknown>>): string {
+  if (typeof reason === 'string' && reason.length <= REASON_MAX && !/\p{Cc}/u.test(reason)) return reason
+  throw new ControlError(USAGE, `reason must be a line of at most ${REASON_MAX} characters`)
+}
+
+/** The filter of an action, which must not mean everything by mistake. */
+function wantedOf(action: string, args: Readonly<Record<string, unknown>>): QueueFilter {
+  const filter = filterOf(args)
+  if (Object.keys(filter).length === 0 && args['all'] !== true) throw new ControlError(USAGE, `${action} needs a filter, or all`)
   return filter
 }
 
@@ -114,7 +143,7 @@ class QueueVerbs {
     const listed: Listed[] = []
     for (const [index, group] of groups.entries()) {
       const envelope = envelopes[index]
-      if (!envelope) continue
+      if (!envelope || !matchesEnvelope(filter, envelope, now)) continue
       const overlay = { ...storedOverlay(group, now), ...overlays[index] }
       const lines = linesOf(group, envelope, overlay).filter((line) => matchesLine(filter, line))
       if (lines.length > 0) listed.push({ group, lines })
@@ -178,11 +207,10 @@ class QueueVerbs {
     return 0
   }
 
-  /** Hold, release, retry, remove or bounce what matches; answers one row with the number of groups changed. */
+  /** Hold, release, retry or remove what matches; answers one row with the number of groups changed. */
   change(action: string): Verb {
     return async (args, caller) => {
-      const filter = filterOf(args)
-      if (Object.keys(filter).length === 0 && args['all'] !== true) throw new ControlError(USAGE, `${action} needs a filter, or all`)
+      const filter = wantedOf(action, args)
       let changed = 0
       for await (const batch of this.listed(filter)) changed += await this.#apply(action, batch)
       caller.row({ action, changed })
@@ -190,7 +218,21 @@ class QueueVerbs {
     }
   }
 
-  async #apply(action: string, batch: readonly Listed[]): Promise<number> {
+  /** Bounces what matches, but for what is on its way: it may arrive, and its sender would be told that it did not. */
+  bounce: Verb = async (args, caller) => {
+    const filter = wantedOf('bounce', args)
+    const reason = reasonOf(args)
+    const counts = { changed: 0, active: 0 }
+    for await (const batch of this.listed(filter)) {
+      const waiting = batch.filter(({ lines }) => lines[0]?.state !== 'active')
+      counts.active += batch.length - waiting.length
+      counts.changed += await this.#apply('bounce', waiting, reason)
+    }
+    caller.row({ action: 'bounce', ...counts })
+    return counts.changed > 0 ? 0 : NOT_FOUND
+  }
+
+  async #apply(action: string, batch: readonly Listed[], reason = ''): Promise<number> {
     const byOwner = new Map<string, { id: number; group: number }[]>()
     for (const { group } of batch) {
       const owner = this.#context.ownerOf(shardOf(group.id))
@@ -200,7 +242,7 @@ class QueueVerbs {
     }
     let changed = 0
     for (const [owner, refs] of byOwner) {
-      await this.#context.asker.ask(owner, 'admin', { action, refs }, (row) => {
+      await this.#context.asker.ask(owner, 'admin', { action, refs, reason }, (row) => {
         changed += row as number
       })
     }
@@ -220,7 +262,7 @@ class QueueVerbs {
     if (groups.length === 0 && history.length === 0)
       throw new ControlError(NOT_FOUND, `nothing is known of ${idToText(id)}: not in the queue, and no event names it`)
     if (groups.length === 0)
-      caller.row({ id: idToText(id), state: 'done', nextAttempt: '', binding: null, lastReply: history.at(-1)?.reply ?? '', history })
+      caller.row({ id: idToText(id), state: 'done', nextAttempt: '', binding: null, lastReply: lastReplyIn(history), history })
     for (const group of groups) {
       await this.#context.asker.ask('scheduler', 'explain', { id, group: group.group }, (row) => {
         const recipients = group.pending.map(({ address }) => address)
@@ -301,7 +343,8 @@ export function makeVerbs(context: VerbContext): ReadonlyMap<string, Verb> {
     ['queue.list', queue.list],
     ['queue.summary', queue.summary],
     ['queue.show', queue.show],
-    ...['hold', 'release', 'retry', 'remove', 'bounce'].map((action): [string, Verb] => [`queue.${action}`, queue.change(action)]),
+    ...['hold', 'release', 'retry', 'remove'].map((action): [string, Verb] => [`queue.${action}`, queue.change(action)]),
+    ['queue.bounce', queue.bounce],
     ['explain', queue.explain],
     ['trace.in', trace(context, 'in')],
     ['trace.out', trace(context, 'out')],

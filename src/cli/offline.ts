@@ -1,6 +1,6 @@
 // The queue as it lies in the spool, for commands that run without a server. Read-only.
 
-import { linesOf, matchesGroup, matchesLine, storedOverlay } from '../admin/queue-rows.ts'
+import { lastReplyIn, linesOf, matchesEnvelope, matchesGroup, matchesLine, storedOverlay } from '../admin/queue-rows.ts'
 import type { QueueFilter, QueueLine } from '../admin/queue-rows.ts'
 import { EventTail } from '../spool/events.ts'
 import { idFromText } from '../spool/ids.ts'
@@ -24,7 +24,7 @@ export async function* offlineLines(dataDir: string, filter: QueueFilter, now: n
   try {
     for (const group of reader.groups()) {
       const message = matchesGroup(filter, group) ? reader.message(group.id) : undefined
-      if (!message) continue
+      if (!message || !matchesEnvelope(filter, message.envelope, now)) continue
       for (const line of linesOf(group, message.envelope, storedOverlay(group, now))) if (matchesLine(filter, line)) yield line
     }
   } finally {
@@ -41,7 +41,7 @@ export async function offlineExplain(dataDir: string, id: string, now: number): 
     // The queue first: what takes a group out of it was written to the log before.
     const groups = number < 0 ? [] : reader.groupsOf(number)
     const history = await tail.historyOf(id)
-    const lastReply = history.at(-1)?.reply ?? ''
+    const lastReply = lastReplyIn(history)
     if (groups.length === 0) return history.length === 0 ? [] : [{ id, state: 'done', nextAttempt: '', binding: null, lastReply, history }]
     const binding = { limit: 'server', value: 'not running', origin: dataDir }
     return groups.map((group) => {

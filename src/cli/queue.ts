@@ -1,7 +1,8 @@
 // rohrpost queue …: looks at the queue and changes it. The server answers; without one, `list` and `summary` read the spool.
 
-import { noId } from '../admin/queue-rows.ts'
+import { noAge, noId } from '../admin/queue-rows.ts'
 import type { QueueFilter, QueueLine } from '../admin/queue-rows.ts'
+import { parseDuration } from '../config/units.ts'
 import { idFromText } from '../spool/ids.ts'
 import { CliError, ExitCode, usageError } from './command.ts'
 import type { Command, CommandContext, OptionSpec } from './command.ts'
@@ -18,6 +19,7 @@ const FILTERS: Readonly<Record<keyof QueueFilter, OptionSpec>> = {
   tenant: { type: 'string', value: 'NAME', help: 'messages of this tenant' },
   site: { type: 'string', value: 'SITE', help: 'what goes to this site' },
   state: { type: 'string', value: 'STATE', help: 'scheduled, ready, active or held' },
+  older: { type: 'string', value: 'AGE', help: 'messages accepted at least so long ago: 30m, 4h, 2d' },
 }
 /** What works without a server too, from the spool. */
 const OFFLINE_EXITS = { ...CLIENT_EXITS, notRunning: 'no server is running, and there is no spool' }
@@ -31,6 +33,7 @@ function filterOf(context: CommandContext): QueueFilter {
   const filter = Object.fromEntries(given) as QueueFilter
   if (filter.id !== undefined) checkId(filter.id)
   if (filter.state !== undefined && !STATES.includes(filter.state)) throw usageError(`--state is one of ${STATES.join(', ')}`)
+  if (filter.older !== undefined && parseDuration(filter.older) === undefined) throw usageError(noAge(filter.older))
   return filter
 }
 
@@ -101,27 +104,40 @@ export const queueShow: Command = {
   },
 }
 
-function changeCommand(action: 'hold' | 'release' | 'retry' | 'remove' | 'bounce', summary: string, done: string): Command {
+type Action = 'hold' | 'release' | 'retry' | 'remove' | 'bounce'
+
+function changeCommand(action: Action, summary: string, done: string, options: Readonly<Record<string, OptionSpec>> = {}): Command {
   return {
     name: `queue ${action}`,
     summary,
     usage: 'FILTERS | --all',
-    options: { ...FILTERS, all: { type: 'boolean', help: 'everything in the queue' } },
+    options: { ...FILTERS, all: { type: 'boolean', help: 'everything in the queue' }, ...options },
     exits: { findings: 'nothing was changed', ...CLIENT_EXITS },
-    details: 'Needs at least one filter.',
+    details:
+      action === 'bounce' ? 'Needs at least one filter. What is on its way is left alone: hold it first.' : 'Needs at least one filter.',
     async run(context: CommandContext): Promise<number> {
       const filter = filterOf(context)
       const all = context.flag('all')
       if (Object.keys(filter).length === 0 && !all) throw usageError(`queue ${action} needs a filter, or --all`)
       const { dataDir } = await loadForClient(context)
-      return askServer({ dataDir, verb: `queue.${action}`, args: all ? { ...filter, all } : { ...filter } }, (row) => {
-        const { changed } = row as { changed: number }
-        return context.json
-          ? context.out.json(row)
-          : context.out.line(`${changed} ${done}${changed > 0 ? '' : ': nothing matches, or all that does is so already'}`)
+      const reason = options['reason'] ? context.text('reason') : undefined
+      const args = { ...filter, ...(all && { all }), ...(reason !== undefined && { reason }) }
+      return askServer({ dataDir, verb: `queue.${action}`, args }, (row) => {
+        return context.json ? context.out.json(row) : context.out.line(told(row as Changed, done))
       })
     },
   }
+}
+
+interface Changed {
+  readonly changed: number
+  /** Of a bounce: what was left alone because it is on its way. */
+  readonly active?: number
+}
+
+function told({ changed, active = 0 }: Changed, done: string): string {
+  if (active > 0) return `${changed} ${done}; ${active} on their way were left alone`
+  return `${changed} ${done}${changed > 0 ? '' : ': nothing matches, or all that does is so already'}`
 }
 
 export const queueChanges: readonly Command[] = [
@@ -129,7 +145,9 @@ export const queueChanges: readonly Command[] = [
   changeCommand('release', 'Let held messages go', 'released'),
   changeCommand('retry', 'Try messages now', 'to be tried now'),
   changeCommand('remove', 'Take messages out of the queue without a word to their senders', 'removed'),
-  changeCommand('bounce', 'Give messages up and tell their senders', 'bounced'),
+  changeCommand('bounce', 'Give messages up and tell their senders', 'bounced', {
+    reason: { type: 'string', value: 'TEXT', help: 'what their senders are told' },
+  }),
 ]
 
 /** The id that a command takes as its one argument. */

@@ -30,7 +30,7 @@ export type ChangeRequest =
   | { readonly kind: 'expire'; readonly blocked: BlockedRef }
   | { readonly kind: 'warn'; readonly blocked: BlockedRef }
   | { readonly kind: 'bounce'; readonly reply: SpoolReply }
-  | { readonly kind: 'admin'; readonly action: AdminAction }
+  | { readonly kind: 'admin'; readonly action: AdminAction; readonly reason: string }
 
 /** A change of one group, kept until it is durable. */
 export interface ChangeOp {
@@ -180,7 +180,7 @@ export class CommitGroup {
       case 'bounce':
         return applyBounce(record, request.reply, options.clock.now())
       case 'admin':
-        return applyAdmin(record, request.action, options.clock.now())
+        return applyAdmin(record, request.action, request.reason, options.clock.now())
     }
   }
 

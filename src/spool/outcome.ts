@@ -240,10 +240,10 @@ export function applyBounce(group: GroupRecord, reply: SpoolReply, now: number):
   return { next: undefined, events, reports: reportsAbout(group, 'failed', verdict), origin: originOf(group, '', false) }
 }
 
-const RETURNED: SpoolReply = { code: 0, enhanced: '5.0.0', text: 'returned to sender by the administrator' }
+const RETURNED = 'returned to sender by the administrator'
 
-/** undefined when the action changes nothing, as holding what is held. */
-export function applyAdmin(group: GroupRecord, action: AdminAction, now: number): Change | undefined {
+/** undefined when the action changes nothing, as holding what is held. `reason` is for those whose mail bounces, '' for none. */
+export function applyAdmin(group: GroupRecord, action: AdminAction, reason: string, now: number): Change | undefined {
   const changed = (next: GroupRecord | undefined): Change => {
     const events = eventsAbout(group, EventType.admin, now, () => ({ code: 0, enhanced: '', text: action }))
     return { next, events, reports: [], origin: originOf(group, '', false) }
@@ -258,7 +258,7 @@ export function applyAdmin(group: GroupRecord, action: AdminAction, now: number)
     case 'remove':
       return changed(undefined)
     case 'bounce':
-      return applyBounce(group, RETURNED, now)
+      return applyBounce(group, { code: 0, enhanced: '5.0.0', text: reason || RETURNED }, now)
     default:
       return unreachable(action)
   }

@@ -153,9 +153,12 @@ export class SpoolOwner {
     for (const row of rows) this.#change(row, { kind: 'bounce', reply }, ignore)
   }
 
-  /** An operator's action; resolves with the number of groups it changed, after the commit. `host.settled` tells too. */
-  async admin(action: AdminAction, rows: readonly RowRef[]): Promise<number> {
-    const changes = rows.map((row) => new Promise<boolean>((done) => this.#change(row, { kind: 'admin', action }, done)))
+  /**
+   * An operator's action; resolves with the number of groups it changed, after the commit. `host.settled` tells too.
+   * `reason` is what senders are told of a bounce, instead of a general word.
+   */
+  async admin(action: AdminAction, rows: readonly RowRef[], reason = ''): Promise<number> {
+    const changes = rows.map((row) => new Promise<boolean>((done) => this.#change(row, { kind: 'admin', action, reason }, done)))
     const changed = await Promise.all(changes)
     return changed.filter(Boolean).length
   }

@@ -152,8 +152,8 @@ thread.run({
       return answer.end()
     }
     if (verb !== 'admin') return answer.end(`a net thread has no verb ${verb}`)
-    const { action, refs } = args as { action: AdminAction; refs: RowRef[] }
-    owner.admin(action, refs).then(
+    const { action, refs, reason } = args as { action: AdminAction; refs: RowRef[]; reason: string }
+    owner.admin(action, refs, reason).then(
       (changed) => {
         answer.row(changed)
         answer.end()

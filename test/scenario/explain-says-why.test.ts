@@ -67,7 +67,7 @@ test('a delivered message is done, with its history', async () => {
   const answer = await explain(id)
   assert.deepEqual([answer.state, answer.nextAttempt, answer.binding], ['done', '', null])
   assert.deepEqual(types(answer), ['reception', 'delivery 1'])
-  assert.equal(answer.lastReply, 'kept')
+  assert.equal(answer.lastReply, '250 2.0.0 kept')
 })
 
 test('nothing is known of an unknown id; what is no id is a mistake', async () => {

@@ -79,6 +79,9 @@ test('filters choose by id, domain, sender, recipient, site and state; nothing t
   assert.equal(await count('--domain', 'X.test'), 2)
   assert.equal(await count('--sender', 'chef@home.test'), 1)
   assert.equal(await count('--recipient', 'b@x.test', '--state', 'scheduled'), 1)
+  assert.equal(await count('--older', '0s'), 3)
+  assert.equal(await count('--older', '2h', '--sender', 'chef@home.test'), 0)
+  assert.equal((await server.command('queue', 'list', '--older', 'soon')).code, 2)
   assert.equal(await count('--site', `smtp://127.0.0.1:${sink.port}`, '--state', 'held'), 0)
   assert.equal((await server.command('queue', 'hold', '--domain', 'nowhere.test')).code, 1)
   assert.equal((await server.command('queue', 'remove')).code, 2, 'not everything by mistake')
@@ -122,12 +125,13 @@ test('remove takes messages out without a word, bounce tells the sender', async 
   await handIn(server, { to: 'bounced@x.test' })
   await queueIsTried(server, 2)
   await json('queue', 'remove', '--recipient', 'removed@x.test')
-  await json('queue', 'bounce', '--recipient', 'bounced@x.test')
+  await json('queue', 'bounce', '--recipient', 'bounced@x.test', '--reason', 'the campaign was called off')
   const report = reportOf((await home.received(1))[0]?.data as Buffer)
   assert.deepEqual(
     report.recipients.map((fields) => [fields.get('final-recipient'), fields.get('status')]),
     [['rfc822; bounced@x.test', '5.0.0']],
   )
+  assert.equal(report.recipients[0]?.get('diagnostic-code'), 'x-rohrpost; the campaign was called off')
   await queueBecomes(server, 'nothing is left', (lines) => lines.length === 0)
   assert.equal(home.count, 1)
 })
@@ -138,6 +142,8 @@ test('what is on its way stays so when the operator speaks, and is never sent tw
   await json('queue', 'hold', '--recipient', 'held@gated.test')
   await json('queue', 'retry', '--recipient', 'retried@gated.test')
   await json('queue', 'remove', '--recipient', 'removed@gated.test')
+  const bounce = await server.command('queue', 'bounce', '--recipient', 'retried@gated.test')
+  assert.deepEqual([bounce.code, bounce.stdout], [1, '0 bounced; 1 on their way were left alone\n'], 'it may arrive')
   assert.deepEqual(await states(), { 'held@gated.test': 'active', 'retried@gated.test': 'active' })
   gate.resolve()
   const ended = await queueIsTried(server, 2)
