@@ -60,6 +60,8 @@ const DATA_DIR = '/data'
 
 export class Books {
   readonly #now: () => number
+  /** Told of moments in which much hangs on what happens next to a message: just taken, just committed, just reported on. */
+  readonly #moment: (id: MessageId) => void
   readonly #mails = new Map<string, Mail>()
   readonly #byId = new Map<MessageId, Mail>()
   readonly #ids = new Set<MessageId>()
@@ -73,8 +75,9 @@ export class Books {
   /** No event line was kept from the disk by its faults. */
   #logIsWhole = true
 
-  constructor(now: () => number) {
+  constructor(now: () => number, moment: (id: MessageId) => void) {
     this.#now = now
+    this.#moment = moment
   }
 
   get size(): number {
@@ -114,6 +117,7 @@ export class Books {
     if (!this.#drafts.has(id)) assert.ok(!this.#ids.has(id), `id ${idToText(id)} of a notification was used twice`)
     this.#ids.add(id)
     this.#drafts.set(id, { id, subject, dsn, about })
+    this.#moment(envelope.id)
   }
 
   /** The message `id` is on disk. */
@@ -147,6 +151,7 @@ export class Books {
   /** What an owner says after a commit. */
   event({ type, id }: SpoolEvent): void {
     if (type === 'reception') this.stored(id)
+    this.#moment(id)
   }
 
   /** A line of the event log, at the end. */
@@ -178,6 +183,7 @@ export class Books {
     taking.state = 'told'
     taking.toldAt = this.#now()
     this.#open.add(taking)
+    this.#moment(taking.mail.id)
   }
 
   /** A thread or the power failed: what was told and is not on disk may be tried again. */

@@ -113,6 +113,8 @@ class Line implements PeerSocket {
   #marks: Mark[] = []
   #sendsAt = 0
   #answersAt = 0
+  /** The thread died with what it had written, and the rest does not arrive. */
+  #lost = false
   #waiting = 0
   #full = false
 
@@ -147,7 +149,8 @@ class Line implements PeerSocket {
     clock.after(this.#sendsAt - clock.now(), () => {
       this.#waiting -= bytes.length
       // Read when it leaves: until then its memory is ours.
-      if (this.#life.alive || random.below(2) === 0) this.#arrive(bytes)
+      this.#lost ||= !this.#life.alive && random.below(2) === 0
+      if (!this.#lost) this.#arrive(bytes)
       if (done) this.#life.enter(done)
       if (this.#full && this.#waiting === 0) this.#drain()
     })

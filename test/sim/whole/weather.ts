@@ -1,6 +1,9 @@
 // What a seed makes of a world: its sites and domains, its mail, and what goes wrong.
 
 import { Prng } from '../../../src/lib/prng.ts'
+import { shardOf } from '../../../src/spool/ids.ts'
+import type { MessageId } from '../../../src/spool/types.ts'
+import { ownerOf } from '../../../src/threads/topology.ts'
 import { KIND } from './remote.ts'
 import type { RemoteSite, Temper } from './remote.ts'
 import { HOUR, MINUTE, SECOND, World } from './world.ts'
@@ -51,7 +54,7 @@ const DOMAINS = 14
 /** Mail comes, and things go wrong, for so long. */
 const TROUBLE_MS = 50 * MINUTE
 /** Much mail comes at once, this often. */
-const WAVE_MS = 5 * MINUTE
+const WAVE_MS = 10 * MINUTE
 /** What is left then must be gone after so long: the longest retry, back-off and time-outs, some of each. */
 const PEACE_MS = 4 * HOUR
 /** What is idle is closed, and what is forgotten late is forgotten. */
@@ -124,7 +127,9 @@ function body(random: Prng, key: string, bytes: number): Buffer {
 }
 
 function traffic(world: World, random: Prng, domains: readonly string[], messages: number): void {
-  const pick = (): string => domains[random.below(domains.length)] as string
+  // Most of it goes one way, so that connections are busy.
+  const favourite = domains[random.below(domains.length)] as string
+  const pick = (): string => (random.below(3) === 0 ? favourite : (domains[random.below(domains.length)] as string))
   for (let i = 0; i < messages; i++) {
     const key = `t${i}`
     const sender = random.below(8) === 0 ? '' : `${key}@${pick()}`
@@ -136,7 +141,10 @@ function traffic(world: World, random: Prng, domains: readonly string[], message
     const bytes = random.below(6) === 0 ? random.below(120_000) : random.below(3_000)
     const seed = random.u32()
     // Waves of mail: much at once, then a while of little.
-    const at = random.below(3) === 0 ? random.below(TROUBLE_MS) : WAVE_MS * random.below(TROUBLE_MS / WAVE_MS) + random.below(2 * SECOND)
+    const at =
+      random.below(3) === 0
+        ? random.below(TROUBLE_MS)
+        : WAVE_MS * random.below(TROUBLE_MS / WAVE_MS) + random.below(random.below(2) === 0 ? 2 * SECOND : 200)
     world.clock.after(at, () => {
       const content = body(new Prng(seed), key, bytes)
       const mail = world.books.handIn(
@@ -219,7 +227,26 @@ function diskTrouble(world: World, random: Prng, faults: Faults): void {
   }
 }
 
+/** Deaths in the moments in which they hurt most: at once, within a post, within a commit. */
+function tempt(world: World, random: Prng, faults: Faults): void {
+  let budget = 4 + random.below(16)
+  const share = 0.01 + random.float() * 0.1
+  const deaths: ((id: MessageId) => void)[] = []
+  if (faults.deliver) deaths.push(() => world.kill(`deliver.${1 + random.below(threadsLike(world, 'deliver').length)}`))
+  if (faults.owner) deaths.push((id) => world.kill(ownerOf(shardOf(id), threadsLike(world, 'net').length)))
+  if (faults.scheduler) deaths.push(() => world.kill('scheduler'))
+  if (faults.power) deaths.push(() => void (world.powerFails = true))
+  if (deaths.length === 0) return
+  world.onMoment = (id) => {
+    if (budget <= 0 || random.float() >= share) return
+    budget--
+    const death = deaths[random.below(deaths.length)] as (typeof deaths)[number]
+    world.clock.after(random.below([1, 4, 50][random.below(3)] as number), () => death(id))
+  }
+}
+
 function heal(world: World): void {
+  world.onMoment = () => undefined
   world.diskFault = undefined
   world.dnsFails = false
   world.diskMs = () => world.random.below(3)
@@ -244,16 +271,24 @@ function worldOf({ seed, faults, messages }: Plan): World {
   return world
 }
 
+async function runUntil(world: World, at: number): Promise<void> {
+  while (world.clock.now() < at) {
+    await world.run(at - world.clock.now(), () => world.powerFails)
+    if (world.powerFails) await world.cutPower()
+  }
+}
+
 /** Trouble with all its faults, then peace in which everything must end. */
 async function pass(world: World, plan: Plan): Promise<void> {
   const random = new Prng(plan.seed ^ 0x5eed)
   await world.start()
+  tempt(world, random, plan.faults)
   const cuts = Array.from({ length: plan.faults.power ? 1 + random.below(5) : 0 }, () => badTime(random)).toSorted((a, b) => a - b)
   for (const at of cuts) {
-    await world.run(Math.max(0, world.startedAt + at - world.clock.now()))
+    await runUntil(world, world.startedAt + at)
     await world.cutPower()
   }
-  await world.run(Math.max(0, world.startedAt + TROUBLE_MS - world.clock.now()))
+  await runUntil(world, world.startedAt + TROUBLE_MS)
   heal(world)
   await world.run(MINUTE)
   await world.run(PEACE_MS, () => world.queued === 0)
@@ -289,6 +324,6 @@ export async function live(plan: Plan): Promise<World> {
 
 function siteOf(world: World, address: string): RemoteSite | undefined {
   const domain = address.slice(address.indexOf('@') + 1)
-  if (domain === 'static.example') return undefined
+  if (domain === 'static.example') return world.sites[SITES - 1]
   return world.sites[Number(domain.slice(1, domain.indexOf('.'))) % (SITES - 1)]
 }

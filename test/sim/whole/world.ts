@@ -39,6 +39,7 @@ import { SchedulerService } from '../../../src/threads/scheduler-service.ts'
 import { CHANNELS, kindOf, ownerOf, threadNames } from '../../../src/threads/topology.ts'
 import type { Lookup, RecordType, Resolver } from '../../../src/wire/dns/types.ts'
 import { Books } from './books.ts'
+import type { MessageId } from '../../../src/spool/types.ts'
 import { Client } from './client.ts'
 import type { Letter } from './client.ts'
 import { WorldClock } from './clock.ts'
@@ -86,7 +87,14 @@ type Any = WireEnd<never, never>
 export class World {
   readonly clock: WorldClock = new WorldClock(START)
   readonly random: Prng
-  readonly books: Books = new Books(() => this.clock.now())
+  readonly books: Books = new Books(
+    () => this.clock.now(),
+    (id) => this.onMoment(id),
+  )
+  /** What the weather makes of a moment in which much hangs on what happens next to a message. */
+  onMoment: (id: MessageId) => void = () => undefined
+  /** The power fails as soon as the run looks up. */
+  powerFails = false
   readonly config: Config
   readonly session: SmtpSessionConfig
   readonly resolver: MemoryResolver = new MemoryResolver({}, {})
@@ -109,6 +117,8 @@ export class World {
   readonly #options: WorldOptions
   readonly #sitesByAddress = new Map<string, RemoteSite>()
   readonly #limits = new Map<string, RemoteSite>()
+  /** Starts of the machine. */
+  #power = 0
   #failure: { readonly error: unknown } | undefined
 
   constructor(options: WorldOptions, routes: readonly { readonly domain: string; readonly to: string }[]) {
@@ -194,8 +204,9 @@ export class World {
     this.#bury(thread)
     const delay = Math.min(100 * 2 ** Math.min(thread.deaths, 7), 10 * SECOND) + this.random.below(300)
     thread.deaths++
+    const power = this.#power
     const again = (): void => {
-      if (thread.life) return
+      if (power !== this.#power) return
       if (life.underWay > 0) this.clock.after(5, again)
       else this.#spawn(name)
     }
@@ -204,6 +215,8 @@ export class World {
 
   /** The power fails: nothing is left but what is on disk. */
   async cutPower(): Promise<void> {
+    this.powerFails = false
+    this.#power++
     this.#count('power cut')
     this.note('power fails')
     for (const thread of this.threads.values()) this.#bury(thread)
@@ -229,6 +242,7 @@ export class World {
   #spawn(name: string): void {
     const thread = this.#thread(name)
     const life = new Life(`${name}#${thread.deaths}.${this.clock.now()}`, this.clock, (error) => this.failed(error))
+    assert.ok(!thread.life, `${name} lives twice`)
     thread.life = life
     this.note(`${name} starts`)
     for (const peer of this.threads.values()) {
