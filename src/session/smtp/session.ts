@@ -18,7 +18,7 @@ import { messageCommitted } from './content.ts'
 import { Conversation } from './conversation.ts'
 import { ingestData } from './data.ts'
 import { LineReader } from './lines.ts'
-import type { ClientFacts, RecipientDecision, SmtpHost, SpoolError, TlsFacts } from './ports.ts'
+import type { ClientFacts, RecipientDecision, SmtpHost, SpoolError, Stage, TlsFacts } from './ports.ts'
 import { prepare } from './prepare.ts'
 import { applyDecision } from './rcpt.ts'
 import { tlsEstablished } from './starttls.ts'
@@ -200,7 +200,7 @@ export class SmtpSession {
     this.#askedAt = c.now
     if (status === 'line') this.#dispatch()
     else if (status === 'tooLong') proceedTooLong(c)
-    else c.refuse(Answers.bareLfLine, 'command')
+    else this.#bareLf()
     this.#countIdle()
     this.#endIfDrained()
     return lines.at
@@ -222,8 +222,19 @@ export class SmtpSession {
     const row = ROWS.get(line.verb)
     if (!row || row.offered?.(c) === false) return proceedUnknown(c, line, this.#lines)
     const refusal = this.#outOfPlace(row) ?? row.check?.(c)
-    if (refusal) c.refuse(refusal, row.stage)
+    if (refusal) this.#refuseLine(refusal, row.stage)
     else row.proceed(c, line)
+  }
+
+  #bareLf(): void {
+    this.#c.line.read(this.#lines.buf, this.#lines.start, this.#lines.end)
+    this.#refuseLine(Answers.bareLfLine, 'command')
+  }
+
+  /** Behind a BDAT that was not read as one may come its octets: what is content and what are commands cannot be told. */
+  #refuseLine(answer: Answer, stage: Stage): void {
+    this.#c.refuse(answer, stage)
+    if (this.#c.line.verb === Verb.bdat) this.#c.end('chunk-size')
   }
 
   /** What the row itself says: length of the line, place in the session, argument. */

@@ -15,6 +15,8 @@ export function proceedUnknown(c: Conversation, line: CommandLine, { buf, start,
   const isHttp = line.verb === Verb.get || line.verb === Verb.post || line.verb === Verb.connect
   if (isHttp || isLabelled(buf, start, end)) c.end('not-smtp')
   else c.refuse(length > c.config.limits.commandLineBytesMax ? Answers.lineTooLong : Answers.commandUnknown, 'command')
+  // Its octets follow.
+  if (line.verb === Verb.bdat) c.end('chunk-size')
 }
 
 /** A line of which nothing was kept. Nobody's first words are that long, but a request's may be. */
