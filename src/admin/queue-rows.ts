@@ -6,7 +6,7 @@ import type { LoggedEvent } from '../spool/events.ts'
 import { replyText } from '../spool/outcome.ts'
 import { EventType } from '../spool/ports.ts'
 import type { Envelope, Group } from '../spool/types.ts'
-import { QueueClass } from '../spool/types.ts'
+import { QueueClass, waitingIn } from '../spool/types.ts'
 
 /** One recipient in the queue, as people and scripts see it. Times are ISO 8601, '' where there is none. */
 export interface QueueLine {
@@ -109,7 +109,7 @@ export function matchesLine(filter: QueueFilter, line: QueueLine): boolean {
 }
 
 export function linesOf(group: Group, envelope: Envelope, overlay: Overlay): QueueLine[] {
-  return group.pending.map((recipient) => ({
+  return waitingIn(group).map((recipient) => ({
     id: idToText(group.id),
     sender: envelope.sender,
     recipient: recipient.address,

@@ -6,7 +6,8 @@ import { prometheusText, type MetricsMemory } from '../lib/metrics.ts'
 import { EventTail } from '../spool/events.ts'
 import { idFromText, idToText, shardOf } from '../spool/ids.ts'
 import { SpoolReader } from '../spool/reader.ts'
-import type { Group } from '../spool/types.ts'
+import type { AdminRef } from '../spool/ports.ts'
+import { waitingIn, type Group } from '../spool/types.ts'
 import { ControlError, type Caller, type Verb } from './control.ts'
 import {
   linesOf,
@@ -233,11 +234,12 @@ class QueueVerbs {
   }
 
   async #apply(action: string, batch: readonly Listed[], reason = ''): Promise<number> {
-    const byOwner = new Map<string, { id: number; group: number }[]>()
-    for (const { group } of batch) {
+    const byOwner = new Map<string, AdminRef[]>()
+    for (const { group, lines } of batch) {
       const owner = this.#context.ownerOf(shardOf(group.id))
       const refs = byOwner.get(owner) ?? []
-      refs.push({ id: group.id, group: group.group })
+      const isWhole = lines.length === waitingIn(group).length
+      refs.push({ id: group.id, group: group.group, only: isWhole ? undefined : lines.map(({ recipient }) => recipient) })
       byOwner.set(owner, refs)
     }
     let changed = 0
@@ -265,7 +267,7 @@ class QueueVerbs {
       caller.row({ id: idToText(id), state: 'done', nextAttempt: '', binding: null, lastReply: lastReplyIn(history), history })
     for (const group of groups) {
       await this.#context.asker.ask('scheduler', 'explain', { id, group: group.group }, (row) => {
-        const recipients = group.pending.map(({ address }) => address)
+        const recipients = waitingIn(group).map(({ address }) => address)
         const { state, lastReply } = row as { state: string; lastReply?: string }
         const known = state === 'unknown' ? storedExplanation(group) : {}
         caller.row({ id: idToText(id), recipients, ...(row as object), ...known, lastReply: group.lastReply || lastReply || '', history })

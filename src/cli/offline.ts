@@ -6,6 +6,7 @@ import { EventTail } from '../spool/events.ts'
 import { idFromText } from '../spool/ids.ts'
 import { SpoolFormatError } from '../spool/layout.ts'
 import { SpoolReader } from '../spool/reader.ts'
+import { waitingIn } from '../spool/types.ts'
 import { CliError, ExitCode } from './command.ts'
 import type { Explanation } from './explain.ts'
 
@@ -46,7 +47,7 @@ export async function offlineExplain(dataDir: string, id: string, now: number): 
     const binding = { limit: 'server', value: 'not running', origin: dataDir }
     return groups.map((group) => {
       const { state, nextAttempt, site } = storedOverlay(group, now)
-      const recipients = group.pending.map(({ address }) => address)
+      const recipients = waitingIn(group).map(({ address }) => address)
       return { id, recipients, state, site, nextAttempt: new Date(nextAttempt).toISOString(), binding, lastReply: group.lastReply, history }
     })
   } finally {

@@ -104,7 +104,16 @@ export const queueShow: Command = {
   },
 }
 
-type Action = 'hold' | 'release' | 'retry' | 'remove' | 'bounce'
+const TOGETHER = 'Recipients of one message in one domain are held, released and retried together.'
+const DETAILS = {
+  hold: TOGETHER,
+  release: TOGETHER,
+  retry: TOGETHER,
+  remove: 'What is on its way may still arrive: hold it first.',
+  bounce: 'What is on its way is left alone: hold it first.',
+} as const
+
+type Action = keyof typeof DETAILS
 
 function changeCommand(action: Action, summary: string, done: string, options: Readonly<Record<string, OptionSpec>> = {}): Command {
   return {
@@ -113,8 +122,7 @@ function changeCommand(action: Action, summary: string, done: string, options: R
     usage: 'FILTERS | --all',
     options: { ...FILTERS, all: { type: 'boolean', help: 'everything in the queue' }, ...options },
     exits: { findings: 'nothing was changed', ...CLIENT_EXITS },
-    details:
-      action === 'bounce' ? 'Needs at least one filter. What is on its way is left alone: hold it first.' : 'Needs at least one filter.',
+    details: `Needs at least one filter. ${DETAILS[action]}`,
     async run(context: CommandContext): Promise<number> {
       const filter = filterOf(context)
       const all = context.flag('all')

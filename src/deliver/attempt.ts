@@ -74,11 +74,15 @@ export class Attempt {
     const waiting: Target[] = []
     for (const number of item.groups) {
       const stored = reader.group(item.id, number)
-      if (!stored || stored.pending.length === 0) continue
-      const group: GroupProgress = { group: number, results: [], open: stored.pending.length, touched: false }
-      groups.push(group)
-      for (let index = 0; index < stored.pending.length; index++)
-        waiting.push({ recipient: stored.pending[index] as Recipient, index, group })
+      if (!stored) continue
+      const group: GroupProgress = { group: number, results: [], open: 0, touched: false }
+      for (let index = 0; index < stored.pending.length; index++) {
+        const recipient = stored.pending[index] as Recipient
+        if (recipient.struck) continue
+        waiting.push({ recipient, index, group })
+        group.open++
+      }
+      if (group.open > 0) groups.push(group)
     }
     return groups.length === 0 ? undefined : new Attempt(item, message, groups, waiting, now)
   }

@@ -9,17 +9,7 @@ import type { Accepted } from './intake.ts'
 import { applyAdmin, applyBounce, applyExpiry, applySettlement, applyWarning, isStale, receptionEvents } from './outcome.ts'
 import type { Change } from './outcome.ts'
 import { planGroups } from './plan.ts'
-import type {
-  AdminAction,
-  BlockedRef,
-  ComposedDsn,
-  DsnFacts,
-  SpoolError,
-  SpoolEvent,
-  SpoolHost,
-  SpoolOptions,
-  SpoolReply,
-} from './ports.ts'
+import type { AdminOrder, BlockedRef, ComposedDsn, DsnFacts, SpoolError, SpoolEvent, SpoolHost, SpoolOptions, SpoolReply } from './ports.ts'
 import type { GroupRecord, HighMarks, MessageRecord, StoredBody } from './record.ts'
 import type { Shard } from './shard.ts'
 import { INLINE_BYTES_MAX } from './slab.ts'
@@ -30,7 +20,7 @@ export type ChangeRequest =
   | { readonly kind: 'expire'; readonly blocked: BlockedRef }
   | { readonly kind: 'warn'; readonly blocked: BlockedRef }
   | { readonly kind: 'bounce'; readonly reply: SpoolReply }
-  | { readonly kind: 'admin'; readonly action: AdminAction; readonly reason: string }
+  | { readonly kind: 'admin'; readonly order: AdminOrder }
 
 /** A change of one group, kept until it is durable. */
 export interface ChangeOp {
@@ -180,7 +170,7 @@ export class CommitGroup {
       case 'bounce':
         return applyBounce(record, request.reply, options.clock.now())
       case 'admin':
-        return applyAdmin(record, request.action, request.reason, options.clock.now())
+        return applyAdmin(record, request.order, options.clock.now())
     }
   }
 

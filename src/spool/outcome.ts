@@ -3,9 +3,9 @@
 import { unreachable } from '../lib/assert.ts'
 import type { Random } from '../lib/prng.ts'
 import { EventType } from './ports.ts'
-import type { AdminAction, BlockedRef, DsnAction, DsnRecipient, RetryPolicy, SpoolEvent, SpoolReply } from './ports.ts'
+import type { AdminOrder, BlockedRef, DsnAction, DsnRecipient, RetryPolicy, SpoolEvent, SpoolReply } from './ports.ts'
 import type { GroupRecord } from './record.ts'
-import { Notify, Outcome } from './types.ts'
+import { Notify, Outcome, waitingIn } from './types.ts'
 import type { Envelope, Recipient, RecipientResult, Settlement } from './types.ts'
 
 /** A group after a change. */
@@ -152,11 +152,13 @@ export function applySettlement(group: GroupRecord, settlement: Settlement, retr
   let last: RecipientResult | undefined
   group.pending.forEach((recipient, index) => {
     const result = results[index]
-    if (!result || result.outcome === Outcome.deferred) pending.push(result ? tried(recipient, result) : recipient)
+    const stays = !recipient.struck && (!result || result.outcome === Outcome.deferred)
+    if (stays) pending.push(result ? tried(recipient, result) : recipient)
     if (!result) return
     if (result.outcome === Outcome.deferred || !last) last = result
     events.push(settlementEvent(group, recipient, result, settlement))
-    const told = reportOn(group, recipient, result, settlement)
+    // Of who was struck the operator's word was the last.
+    const told = recipient.struck ? undefined : reportOn(group, recipient, result, settlement)
     if (told) reports.push(told)
   })
   const next = pending.length > 0 ? reschedule(group, pending, settlement, last, retry, random) : undefined
@@ -164,10 +166,21 @@ export function applySettlement(group: GroupRecord, settlement: Settlement, retr
   return { next, events, reports, origin: { site, source, peer, peerDsn, peerDeliverBy, expired: false, lastAttemptAt: finishedAt } }
 }
 
-/** One event for each pending recipient, about something that is no attempt. */
-function eventsAbout(group: GroupRecord, type: EventType, now: number, verdictOf: (recipient: Recipient) => SpoolReply): SpoolEvent[] {
+/** Who is concerned by something that is no attempt: those of a group that wait, or some of them. */
+interface Concern {
+  readonly group: GroupRecord
+  readonly recipients: readonly Recipient[]
+}
+
+/** One event for each. */
+function eventsAbout(
+  { group, recipients }: Concern,
+  type: EventType,
+  now: number,
+  verdictOf: (one: Recipient) => SpoolReply,
+): SpoolEvent[] {
   const shared = { type, time: now, id: group.id, tenant: group.tenant, source: '', site: '', attempt: group.attempts }
-  return group.pending.map((recipient) => {
+  return recipients.map((recipient) => {
     const { code, enhanced, text } = verdictOf(recipient)
     return { ...shared, recipient: recipient.address, code, enhanced, reply: text }
   })
@@ -178,9 +191,13 @@ function originOf(group: GroupRecord, peer: string, expired: boolean): Origin {
   return { site: '', source: '', peer, peerDsn: false, peerDeliverBy: false, expired, lastAttemptAt: group.lastAttemptAt }
 }
 
+function all(group: GroupRecord): Concern {
+  return { group, recipients: waitingIn(group) }
+}
+
 /** Reports to those who want them, each with what `verdictOf` says of it. */
-function reportsAbout(group: GroupRecord, action: DsnAction, verdictOf: (recipient: Recipient) => SpoolReply): DsnRecipient[] {
-  return group.pending.filter((recipient) => wants(recipient, action)).map((recipient) => report(recipient, action, verdictOf(recipient)))
+function reportsAbout({ recipients }: Concern, action: DsnAction, verdictOf: (one: Recipient) => SpoolReply): DsnRecipient[] {
+  return recipients.filter((recipient) => wants(recipient, action)).map((recipient) => report(recipient, action, verdictOf(recipient)))
 }
 
 const UNHEARD: SpoolReply = { code: 0, enhanced: '', text: '' }
@@ -212,8 +229,8 @@ export function applyExpiry(group: GroupRecord, blocked: BlockedRef, now: number
   }
   return {
     next: undefined,
-    events: eventsAbout(group, EventType.expiry, now, event),
-    reports: reportsAbout(group, 'failed', heard),
+    events: eventsAbout(all(group), EventType.expiry, now, event),
+    reports: reportsAbout(all(group), 'failed', heard),
     origin: originOf(group, peerOf(group, blocked), true),
   }
 }
@@ -228,24 +245,38 @@ export function applyWarning(group: GroupRecord, blocked: BlockedRef, deliverBy:
   return {
     next,
     events: [],
-    reports: reportsAbout(group, 'delayed', heardBy(blocked)),
+    reports: reportsAbout(all(group), 'delayed', heardBy(blocked)),
     origin: originOf(group, peerOf(group, blocked), false),
   }
 }
 
+/** The group without those concerned; undefined when nobody is left. */
+function without({ group, recipients }: Concern): GroupRecord | undefined {
+  if (recipients.length === waitingIn(group).length) return undefined
+  const gone = new Set(recipients)
+  return { ...group, pending: group.pending.map((recipient) => (gone.has(recipient) ? { ...recipient, struck: true } : recipient)) }
+}
+
 /** No route, or an operator's word. */
 export function applyBounce(group: GroupRecord, reply: SpoolReply, now: number): Change {
+  return bounced(all(group), reply, now)
+}
+
+function bounced(concern: Concern, reply: SpoolReply, now: number): Change {
   const verdict = (): SpoolReply => reply
-  const events = eventsAbout(group, EventType.bounce, now, verdict)
-  return { next: undefined, events, reports: reportsAbout(group, 'failed', verdict), origin: originOf(group, '', false) }
+  const events = eventsAbout(concern, EventType.bounce, now, verdict)
+  return { next: without(concern), events, reports: reportsAbout(concern, 'failed', verdict), origin: originOf(concern.group, '', false) }
 }
 
 const RETURNED = 'returned to sender by the administrator'
 
-/** undefined when the action changes nothing, as holding what is held. `reason` is for those whose mail bounces, '' for none. */
-export function applyAdmin(group: GroupRecord, action: AdminAction, reason: string, now: number): Change | undefined {
+/** undefined when the order changes nothing, as holding what is held. */
+export function applyAdmin(group: GroupRecord, { action, reason, only }: AdminOrder, now: number): Change | undefined {
+  const wanted = only && (action === 'remove' || action === 'bounce') ? new Set(only) : undefined
+  const concern = wanted ? { group, recipients: waitingIn(group).filter(({ address }) => wanted.has(address)) } : all(group)
+  if (concern.recipients.length === 0) return undefined
   const changed = (next: GroupRecord | undefined): Change => {
-    const events = eventsAbout(group, EventType.admin, now, () => ({ code: 0, enhanced: '', text: action }))
+    const events = eventsAbout(concern, EventType.admin, now, () => ({ code: 0, enhanced: '', text: action }))
     return { next, events, reports: [], origin: originOf(group, '', false) }
   }
   switch (action) {
@@ -256,9 +287,9 @@ export function applyAdmin(group: GroupRecord, action: AdminAction, reason: stri
     case 'retry':
       return changed({ ...group, due: now })
     case 'remove':
-      return changed(undefined)
+      return changed(without(concern))
     case 'bounce':
-      return applyBounce(group, { code: 0, enhanced: '5.0.0', text: reason || RETURNED }, now)
+      return bounced(concern, { code: 0, enhanced: '5.0.0', text: reason || RETURNED }, now)
     default:
       return unreachable(action)
   }

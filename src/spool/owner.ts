@@ -20,7 +20,8 @@ import type { IntakeHost } from './intake.ts'
 import { nodeDisk } from './nodedisk.ts'
 import { eventsDirectory, prepareSpool, spoolDirectory, SpoolFormatError } from './layout.ts'
 import type {
-  AdminAction,
+  AdminOrder,
+  AdminRef,
   BlockedRef,
   Intake,
   RowRef,
@@ -157,8 +158,11 @@ export class SpoolOwner {
    * An operator's action; resolves with the number of groups it changed, after the commit. `host.settled` tells too.
    * `reason` is what senders are told of a bounce, instead of a general word.
    */
-  async admin(action: AdminAction, rows: readonly RowRef[], reason = ''): Promise<number> {
-    const changes = rows.map((row) => new Promise<boolean>((done) => this.#change(row, { kind: 'admin', action, reason }, done)))
+  async admin(action: AdminOrder['action'], rows: readonly AdminRef[], reason = ''): Promise<number> {
+    const changes = rows.map((row) => {
+      const order = { action, reason, only: row.only }
+      return new Promise<boolean>((done) => this.#change(row, { kind: 'admin', order }, done))
+    })
     const changed = await Promise.all(changes)
     return changed.filter(Boolean).length
   }

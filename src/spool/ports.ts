@@ -101,7 +101,19 @@ export interface SpoolOptions {
   readonly eventRetentionDays?: number
 }
 
-export type AdminAction = 'hold' | 'release' | 'retry' | 'remove' | 'bounce'
+/** What an operator orders for a group. */
+export interface AdminOrder {
+  readonly action: 'hold' | 'release' | 'retry' | 'remove' | 'bounce'
+  /** What the senders of bounced messages are told; '' for a general word. */
+  readonly reason: string
+  /** Addresses that are removed or bounced; undefined: all of the group. It is held, released and retried as a whole. */
+  readonly only: readonly string[] | undefined
+}
+
+/** A group and those of its recipients that an order is for. */
+export interface AdminRef extends RowRef {
+  readonly only?: readonly string[] | undefined
+}
 
 export interface SpoolCounts {
   /** Index commits since the owner was opened. */

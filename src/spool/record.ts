@@ -162,8 +162,9 @@ export interface GroupRecord extends Group {
   readonly lastStartedAt: number
 }
 
-/** Recipient.apart, beside the bits of Recipient.notify. */
+/** Recipient.apart and Recipient.struck, beside the bits of Recipient.notify. */
 const APART = 16
+const STRUCK = 32
 
 function flagsOf(group: GroupRecord): number {
   const { held, hasExtents, alone, traced, timed } = group
@@ -173,7 +174,8 @@ function flagsOf(group: GroupRecord): number {
 
 function packRest(group: GroupRecord): Buffer {
   const rest: (string | number)[] = [group.lastReply]
-  for (const { address, notify, orcpt, apart } of group.pending) rest.push(address, apart ? notify | APART : notify, orcpt)
+  for (const { address, notify, orcpt, apart, struck } of group.pending)
+    rest.push(address, notify | (apart ? APART : 0) | (struck ? STRUCK : 0), orcpt)
   if (group.lastPeer !== '' || group.pending.some(({ last }) => last)) packReplies(group, rest)
   return packr.pack(rest)
 }
@@ -268,9 +270,10 @@ export function decodeGroup(id: MessageId, group: number, value: Buffer): GroupR
 function recipientOf(address: string, bits: number, orcpt: string, last: SpoolReply | undefined): Recipient {
   return {
     address,
-    notify: bits & ~APART,
+    notify: bits & ~(APART | STRUCK),
     orcpt,
     ...((bits & APART) === 0 ? undefined : { apart: true }),
+    ...((bits & STRUCK) === 0 ? undefined : { struck: true }),
     ...(last ? { last } : undefined),
   }
 }

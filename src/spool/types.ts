@@ -87,6 +87,16 @@ export interface Recipient {
   readonly apart?: boolean
   /** What its last attempt came to, for `queue list` and notifications. Absent: none was made. */
   readonly last?: SpoolReply
+  /**
+   * An operator took it out of the queue, and not the others. It keeps its place until the next settlement, since the
+   * results of an attempt that is under way name places. Absent: no.
+   */
+  readonly struck?: boolean
+}
+
+/** The recipients of a group that still wait. */
+export function waitingIn({ pending }: Group): readonly Recipient[] {
+  return pending.some(({ struck }) => struck) ? pending.filter(({ struck }) => !struck) : pending
 }
 
 /** Scheduling classes, the first goes first. */

@@ -136,6 +136,28 @@ test('remove takes messages out without a word, bounce tells the sender', async 
   assert.equal(home.count, 1)
 })
 
+test('who is removed or bounced alone takes nobody along', async () => {
+  later = true
+  const before = home.count
+  const id = await handIn(server, { to: ['one@x.test', 'two@x.test', 'three@x.test'] })
+  await queueIsTried(server, 3)
+  await json('queue', 'remove', '--recipient', 'one@x.test')
+  await json('queue', 'bounce', '--recipient', 'two@x.test')
+  assert.deepEqual(await states(), { 'three@x.test': 'scheduled' })
+  const report = reportOf((await home.received(before + 1))[before]?.data as Buffer)
+  assert.deepEqual(
+    report.recipients.map((fields) => fields.get('final-recipient')),
+    ['rfc822; two@x.test'],
+  )
+  assert.equal((await server.command('queue', 'remove', '--recipient', 'one@x.test')).code, 1, 'it is gone')
+  later = false
+  const count = sink.count
+  await json('queue', 'retry', '--id', id)
+  assert.deepEqual((await sink.received(count + 1))[count]?.to, ['three@x.test'])
+  await queueBecomes(server, 'nothing is left', (lines) => lines.length === 0)
+  assert.equal(home.count, before + 1)
+})
+
 test('what is on its way stays so when the operator speaks, and is never sent twice', async () => {
   for (const name of ['held', 'retried', 'removed']) await handIn(server, { to: `${name}@gated.test` })
   await queueBecomes(server, 'all are on their way', (lines) => lines.length === 3 && lines.every(({ state }) => state === 'active'))
@@ -152,5 +174,5 @@ test('what is on its way stays so when the operator speaks, and is never sent tw
     'retried@gated.test': 'scheduled',
   })
   assert.equal(sent.length, 3, 'each went out once')
-  assert.equal(home.count, 1)
+  assert.equal(home.count, 2)
 })

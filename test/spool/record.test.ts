@@ -55,7 +55,7 @@ const envelope: fc.Arbitrary<Envelope> = fc
 const last = fc.record({ code: fc.constantFrom(0, 450, 451), enhanced: text, text }, { noNullPrototype: true })
 
 const recipient = fc.record(
-  { address: text, notify: fc.integer({ min: 0, max: 15 }), orcpt: text, apart: fc.constant(true), last },
+  { address: text, notify: fc.integer({ min: 0, max: 15 }), orcpt: text, apart: fc.constant(true), struck: fc.constant(true), last },
   { noNullPrototype: true, requiredKeys: ['address', 'notify', 'orcpt'] },
 )
 

@@ -367,6 +367,23 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       assert.equal(bench.owner.counts().groups, 1)
     })
 
+    test('who is struck while an attempt is under way does not move the places of the others', async (bench) => {
+      const id = await bench.accept([RED, BLUE, to('rosa@one.example')])
+      assert.equal(await bench.drive(bench.owner.admin('remove', [{ id, group: 0, only: ['red@one.example'] }])), 1)
+      assert.equal(await bench.drive(bench.owner.admin('bounce', [{ id, group: 0, only: ['red@one.example'] }])), 0)
+      // The attempt began before: the results are those of all three.
+      const [outcome] = await bench.settle(bench.settlement({ id, group: 0 }, [deferred, { index: 1 }, { index: 2, ...deferred }]))
+      assert.equal(outcome?.kind === 'rescheduled' && outcome.row.recipients, 1)
+      const reader = await bench.reader()
+      assert.deepEqual(
+        reader.group(id, 0)?.pending.map(({ address }) => address),
+        ['rosa@one.example'],
+      )
+      await bench.drive(reader.close())
+      assert.equal(await bench.drive(bench.owner.admin('remove', [{ id, group: 0, only: ['rosa@one.example'] }])), 1)
+      assert.equal(bench.owner.counts().messages, 0)
+    })
+
     test('a delay is notified once', async (bench) => {
       const id = await bench.accept([RED, to('quiet@one.example', 'one.example', Notify.failure)])
       bench.world.clock.advance(4 * HOUR)
