@@ -149,8 +149,13 @@ export function idle<R>(q: QueueState<R>, conn: Connection<R>, path: Path<R>): v
   path.waiting.push(conn)
   q.idleConnections.add(conn)
   q.agenda.atMost(conn, q.now + path.site.site.limits.idleReuseMs)
-  // Others wait for a place among all connections, and this one does not need its own.
-  if (q.starved.size > 0 && conn.inFlight === 0 && q.openConnections >= q.settings.connectionsTotal) close(q, conn)
+  yieldPlace(q, conn)
+}
+
+/** Others wait for a place among all connections: one that has nothing to do and nothing in flight leaves its own. */
+export function yieldPlace<R>(q: QueueState<R>, conn: Connection<R>): void {
+  if (q.starved.size === 0 || conn.inFlight > 0 || q.openConnections < q.settings.connectionsTotal) return
+  if (q.idleConnections.has(conn)) close(q, conn)
 }
 
 /** The connection gets work, or goes. */
@@ -236,7 +241,10 @@ function backOff<R>(q: QueueState<R>, path: Path<R>, end: ConnectionEnd): void {
   const reaction = reactionTo(path, end)
   path.failures++
   path.window = path.up + 1
-  path.backoffUntil = q.now + Math.max(backoffDelay(path.failures, q.settings.backoff, q.random), reaction?.pauseMs ?? 0)
+  const { firstMs, unreachedFirstMs, maxMs } = q.settings.backoff
+  const first = end.kind === 'failed' ? unreachedFirstMs : firstMs
+  const delay = backoffDelay(path.failures, { firstMs: first, maxMs }, q.random)
+  path.backoffUntil = q.now + Math.max(delay, reaction?.pauseMs ?? 0)
   if (reaction) slowDown(q, path, reaction)
   q.host.backedOff({
     site: path.site.key,

@@ -169,7 +169,8 @@ export interface SchedulerSettings {
   readonly rowsPerConnection: number
   /** When no connection of a site took work for this long, one more is opened within the limits. */
   readonly stallMs: number
-  readonly backoff: { readonly firstMs: number; readonly maxMs: number }
+  /** The first pause of a path, doubled up to the longest; shorter where no connection came up: a server restarts. */
+  readonly backoff: { readonly firstMs: number; readonly unreachedFirstMs: number; readonly maxMs: number }
   /** Connections over all sites. */
   readonly connectionsTotal: number
   /** Questions to the router in flight over all domains. */

@@ -14,7 +14,7 @@ export const DEFAULT_SETTINGS: SchedulerSettings = {
   grantSlotMs: 5_000,
   rowsPerConnection: 4,
   stallMs: 1_000,
-  backoff: { firstMs: 60_000, maxMs: 3_600_000 },
+  backoff: { firstMs: 60_000, unreachedFirstMs: 5_000, maxMs: 3_600_000 },
   connectionsTotal: 5_000,
   routeQuestions: 5_000,
   settleGraceMs: 1_000,
@@ -36,7 +36,11 @@ export function schedulerSettings(config: Pick<Config, 'limits' | 'threads' | 'r
     residentEntries: residentEntriesMax,
     connectionsTotal: outboundConnectionsMax * config.threads.deliver,
     // A site that was not reached is never tried later than a message that was refused.
-    backoff: { firstMs: Math.min(backoff.firstMs, firstMs), maxMs: Math.min(backoff.maxMs, maxMs) },
+    backoff: {
+      firstMs: Math.min(backoff.firstMs, firstMs),
+      unreachedFirstMs: Math.min(backoff.unreachedFirstMs, firstMs),
+      maxMs: Math.min(backoff.maxMs, maxMs),
+    },
   }
 }
 
@@ -47,7 +51,8 @@ export function checkSettings(settings: SchedulerSettings): void {
   assert(settings.rowsPerConnection >= 1, 'rowsPerConnection is at least 1')
   assert(settings.connectionsTotal >= 1 && settings.routeQuestions >= 1 && settings.rowsPerTick >= 1, 'bounds are at least 1')
   assert(settings.residentEntries >= 16, 'residentEntries is at least 16')
-  assert(settings.backoff.firstMs > 0 && settings.backoff.maxMs >= settings.backoff.firstMs, 'backoff grows')
+  const { firstMs, unreachedFirstMs, maxMs } = settings.backoff
+  assert(unreachedFirstMs > 0 && firstMs >= unreachedFirstMs && maxMs >= firstMs, 'backoff grows')
   assert(pools.length > 0 && pools.every((pool) => pool.sources.length > 0), 'each pool has a source')
   assert(
     pools.every((pool) => pool.sources.every((source) => source.weight > 0)),

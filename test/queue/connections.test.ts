@@ -184,13 +184,30 @@ test('connections that fail together are one back-off; each later probe doubles 
     delays.push((b.host.backoffs.at(-1)?.until ?? 0) - b.clock.now())
     pass(b, delays.at(-1) ?? 0)
     assert.equal(b.host.opened.length, 9 + i)
-    b.scheduler.connectionDown(b.host.opened.at(-1)?.conn ?? 0, REFUSED)
+    b.scheduler.connectionDown(b.host.opened.at(-1)?.conn ?? 0, { ...REFUSED, kind: 'throttled' })
   }
+  doubling(delays, 60_000)
+})
+
+test('a server that cannot be reached may be restarting: it is tried again within seconds, later as rarely as others', () => {
+  const b = bench()
+  b.scheduler.announce([row(1)])
+  routeTo(b, 'example.org', 'site', {}, 86_400_000 * 5)
+  const delays: number[] = []
+  for (let i = 0; i < 12; i++) {
+    b.scheduler.connectionDown(b.host.opened.at(-1)?.conn ?? 0, REFUSED)
+    delays.push((b.host.backoffs.at(-1)?.until ?? 0) - b.clock.now())
+    pass(b, delays.at(-1) ?? 0)
+  }
+  doubling(delays, 5_000)
+})
+
+function doubling(delays: readonly number[], firstMs: number): void {
   delays.forEach((delay, i) => {
-    const plain = Math.min(60_000 * 2 ** i, 3_600_000)
+    const plain = Math.min(firstMs * 2 ** i, 3_600_000)
     assert.ok(delay >= plain * 0.9 && delay <= plain * 1.1, `${i}: ${delay}`)
   })
-})
+}
 
 test('a settled message ends the escalation', () => {
   const b = bench()
@@ -489,6 +506,24 @@ test('connections over all sites are bounded; an idle one makes room', () => {
   assert.deepEqual(b.host.closed, [first])
   b.scheduler.connectionDown(first, CLOSED)
   assert.equal(b.host.opened.at(-1)?.site, 'c')
+})
+
+test('a connection that asked before its last message was settled makes room once it is', () => {
+  const b = bench({ connectionsTotal: 1 })
+  for (const name of ['a', 'b']) {
+    b.scheduler.announce([row(name.charCodeAt(0), { domain: `${name}.example` })])
+    routeTo(b, `${name}.example`, name)
+  }
+  const first = b.host.opened[0]?.conn ?? 0
+  b.scheduler.connectionUp(first)
+  b.scheduler.pull(first, 1)
+  const [id = 0] = b.host.takeIds()
+  b.scheduler.pull(first, 1)
+  assert.deepEqual(b.host.closed, [], 'its message is not on the books yet')
+  b.scheduler.settled([{ kind: 'gone', id, group: 0 }])
+  assert.deepEqual(b.host.closed, [first])
+  b.scheduler.connectionDown(first, CLOSED)
+  assert.equal(b.host.opened.length, 2)
 })
 
 test('sources of a pool share by weight, and one that is backed off is passed over', () => {

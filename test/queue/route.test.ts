@@ -125,7 +125,7 @@ test('rows that wait at a dead site move when their domain has a new one', () =>
   b.scheduler.announce([...rowsOf(3, 1), row(9, { domain: 'other.example' })])
   routeTo(b, 'example.org', 'old', {}, 60_000)
   routeTo(b, 'other.example', 'old')
-  b.scheduler.connectionDown(b.host.opened[0]?.conn ?? 0, REFUSED)
+  b.scheduler.connectionDown(b.host.opened[0]?.conn ?? 0, { ...REFUSED, kind: 'throttled' })
   assert.equal(b.host.backoffs.length, 1)
   // The back-off ends after the route did: the domain is asked about before the site is tried again.
   pass(b, 70_000)

@@ -12,7 +12,7 @@ const TWO_POOLS = [
 test('the configuration bounds connections over all deliver threads, and back-off by its retry times', () => {
   const retry = { firstMs: 1000, maxMs: 5000, expireMs: 60_000, warnAfterMs: 0 }
   const settings = schedulerSettings({ limits: defaultLimits, threads: { net: 2, deliver: 3, inspect: 1 }, retry })
-  assert.deepEqual(settings.backoff, { firstMs: 1000, maxMs: 5000 })
+  assert.deepEqual(settings.backoff, { firstMs: 1000, unreachedFirstMs: 1000, maxMs: 5000 })
   assert.equal(settings.connectionsTotal, 3 * defaultLimits.outboundConnectionsMax)
   assert.equal(settings.grantSlotMs, defaultLimits.grantSlotMs)
 })
@@ -22,7 +22,7 @@ for (const [what, settings] of [
   ['no pool', { pools: [] }],
   ['a pool without sources', { pools: [{ name: 'default', sources: [] }] }],
   ['a weight of 0', { pools: [{ name: 'default', sources: [{ name: 'a', weight: 0 }] }] }],
-  ['a back-off that shrinks', { backoff: { firstMs: 2, maxMs: 1 } }],
+  ['a back-off that shrinks', { backoff: { firstMs: 2, unreachedFirstMs: 1, maxMs: 1 } }],
 ] as const) {
   test(`settings with ${what} are refused`, () => {
     assert.throws(() => bench(settings))
