@@ -180,7 +180,9 @@ function siteBinding<R>(q: QueueState<R>, row: number, site: SiteState<R>): Bind
   const queue = readyQueueOf(q, row)
   const answer = choosePath(q, site, queue)
   if (isPath(answer))
-    return q.starved.has(site) ? { limit: 'connectionsTotal', value: String(q.settings.connectionsTotal), origin: 'limits' } : undefined
+    return q.starved.has(site)
+      ? { limit: 'connectionsTotal', value: String(q.settings.connectionsTotal), origin: 'limits.outboundConnectionsMax' }
+      : undefined
   const paths = queue.pool.sources.map((source) => site.path(source))
   // A back-off forbids new connections; where one still works the queue moves.
   if (answer.limit === 'backoff' && paths.some((path) => path.up > 0)) return undefined

@@ -5,7 +5,7 @@
 //                  +------------- rescheduled -------------+          held and leaving stand aside
 
 import type { QueueRow } from '../spool/types.ts'
-import { release } from './connect.ts'
+import { release, yieldPlace } from './connect.ts'
 import type { Connection, Domain, SiteState } from './model.ts'
 import type { BlockedRow, RowRef } from './ports.ts'
 import { ReadyQueue } from './ready.ts'
@@ -130,6 +130,8 @@ function land<R>(q: QueueState<R>, row: number): void {
   if (!conn) return
   conn.inFlight--
   release(q, conn)
+  // It asked for work before its last message was settled.
+  yieldPlace(q, conn)
 }
 
 /** The owner gives this row up; `settled` follows. */

@@ -20,7 +20,7 @@ import type { IntakeHost } from './intake.ts'
 import { nodeDisk } from './nodedisk.ts'
 import { eventsDirectory, prepareSpool, spoolDirectory, SpoolFormatError } from './layout.ts'
 import type {
-  AdminOrder,
+  AdminAction,
   AdminRef,
   BlockedRef,
   Intake,
@@ -158,7 +158,7 @@ export class SpoolOwner {
    * An operator's action; resolves with the number of groups it changed, after the commit. `host.settled` tells too.
    * `reason` is what senders are told of a bounce, instead of a general word.
    */
-  async admin(action: AdminOrder['action'], rows: readonly AdminRef[], reason = ''): Promise<number> {
+  async admin(action: AdminAction, rows: readonly AdminRef[], reason = ''): Promise<number> {
     const changes = rows.map((row) => {
       const order = { action, reason, only: row.only }
       return new Promise<boolean>((done) => this.#change(row, { kind: 'admin', order }, done))

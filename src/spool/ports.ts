@@ -101,9 +101,11 @@ export interface SpoolOptions {
   readonly eventRetentionDays?: number
 }
 
+export type AdminAction = 'hold' | 'release' | 'retry' | 'remove' | 'bounce'
+
 /** What an operator orders for a group. */
 export interface AdminOrder {
-  readonly action: 'hold' | 'release' | 'retry' | 'remove' | 'bounce'
+  readonly action: AdminAction
   /** What the senders of bounced messages are told; '' for a general word. */
   readonly reason: string
   /** Addresses that are removed or bounced; undefined: all of the group. It is held, released and retried as a whole. */

@@ -10,7 +10,7 @@ import { ConnectionCounts, Front, type Endpoints, type FrontRefusal } from '../n
 import { listen } from '../net/listener.ts'
 import { ServerTls } from '../net/tls.ts'
 import { makeAuthenticator } from '../session/auth/authenticator.ts'
-import type { AdminOrder, AdminRef, SpoolEvent, SpoolHost, SpoolOptions } from '../spool/ports.ts'
+import type { AdminAction, AdminRef, SpoolEvent, SpoolHost, SpoolOptions } from '../spool/ports.ts'
 import { Channel } from './channel.ts'
 import { dsnComposer } from './dsn.ts'
 import type { BoundListener, DeliverToOwner, OwnerToDeliver, OwnerToScheduler, SchedulerToOwner } from './messages.ts'
@@ -152,7 +152,7 @@ thread.run({
       return answer.end()
     }
     if (verb !== 'admin') return answer.end(`a net thread has no verb ${verb}`)
-    const { action, refs, reason } = args as { action: AdminOrder['action']; refs: AdminRef[]; reason: string }
+    const { action, refs, reason } = args as { action: AdminAction; refs: AdminRef[]; reason: string }
     owner.admin(action, refs, reason).then(
       (changed) => {
         answer.row(changed)
