@@ -113,7 +113,8 @@ class NetSocket implements PeerSocket {
     })
     this.#socket = secure
     plain.on('error', (error) => this.#failed(error))
-    secure.on('session', (ticket: Buffer) => sessions.set(key, ticket))
+    // Resumption asks for no name again, so a certificate that was refused must not leave a session behind.
+    secure.on('session', (ticket: Buffer) => void ((target.policy !== 'verify' || secure.authorized) && sessions.set(key, ticket)))
     secure.once('secureConnect', () => void (this.#closed || this.#onSecure(secure)))
     secure.on('data', (bytes: Buffer) => void (this.#closed || this.#events.received(bytes, 0, bytes.length)))
     this.#watch(secure, () => sessions.delete(key))
