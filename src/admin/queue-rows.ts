@@ -53,6 +53,21 @@ export function lastReplyIn(history: readonly LoggedEvent[]): string {
   return last ? replyText({ code: last.code, enhanced: last.enhanced, text: last.reply }) : ''
 }
 
+/**
+ * The history of a message by its groups: each is told what concerns its domains, so that a message to many does not tell
+ * all of it with each. `rest` is that of domains that are done with.
+ */
+export function splitHistory(
+  groups: readonly Group[],
+  history: readonly LoggedEvent[],
+): { readonly parts: readonly (readonly LoggedEvent[])[]; readonly rest: readonly LoggedEvent[] } {
+  const byDomain = Map.groupBy(history, ({ recipient }) => domainOf(recipient))
+  const waiting = groups.map((group) => [...new Set(waitingIn(group).map(({ address }) => domainOf(address)))])
+  const parts = waiting.map((domains) => domains.flatMap((domain) => byDomain.get(domain) ?? []))
+  for (const domain of waiting.flat()) byDomain.delete(domain)
+  return { parts, rest: [...byDomain.values()].flat().sort((a, b) => a.offset - b.offset) }
+}
+
 /** Which lines are wanted; absent fields match everything. Addresses and domains compare without case. */
 export interface QueueFilter {
   readonly id?: string
@@ -81,7 +96,7 @@ function iso(ms: number): string {
 }
 
 function domainOf(address: string): string {
-  return address.slice(address.lastIndexOf('@') + 1)
+  return address.slice(address.lastIndexOf('@') + 1).toLowerCase()
 }
 
 function same(wanted: string | undefined, value: string): boolean {

@@ -17,6 +17,7 @@ import {
   noAge,
   noId,
   lastReplyIn,
+  splitHistory,
   storedOverlay,
   type Overlay,
   type QueueFilter,
@@ -263,17 +264,29 @@ class QueueVerbs {
     const history = await events.historyOf(idToText(id))
     if (groups.length === 0 && history.length === 0)
       throw new ControlError(NOT_FOUND, `nothing is known of ${idToText(id)}: not in the queue, and no event names it`)
-    if (groups.length === 0)
-      caller.row({ id: idToText(id), state: 'done', nextAttempt: '', binding: null, lastReply: lastReplyIn(history), history })
-    for (const group of groups) {
-      await this.#context.asker.ask('scheduler', 'explain', { id, group: group.group }, (row) => {
-        const recipients = waitingIn(group).map(({ address }) => address)
-        const { state, lastReply } = row as { state: string; lastReply?: string }
-        const known = state === 'unknown' ? storedExplanation(group) : {}
-        caller.row({ id: idToText(id), recipients, ...(row as object), ...known, lastReply: group.lastReply || lastReply || '', history })
-      })
+    const { parts, rest } = splitHistory(groups, history)
+    for (const [index, row] of (await this.#explanations(groups)).entries()) {
+      const group = groups[index] as Group
+      const recipients = waitingIn(group).map(({ address }) => address)
+      const { state, lastReply } = row
+      const known = state === 'unknown' ? storedExplanation(group) : {}
+      const said = group.lastReply || lastReply || ''
+      caller.row({ id: idToText(id), recipients, ...row, ...known, lastReply: said, history: parts[index] })
+      await caller.drained()
     }
+    if (rest.length > 0)
+      caller.row({ id: idToText(id), state: 'done', nextAttempt: '', binding: null, lastReply: lastReplyIn(rest), history: rest })
     return 0
+  }
+
+  /** What the scheduler says of each. */
+  async #explanations(groups: readonly Group[]): Promise<{ state: string; lastReply?: string }[]> {
+    const rows: { state: string; lastReply?: string }[] = []
+    for (let at = 0; at < groups.length; at += OVERLAY_BATCH) {
+      const refs = groups.slice(at, at + OVERLAY_BATCH).map(({ id, group }) => ({ id, group }))
+      await this.#context.asker.ask('scheduler', 'explain', refs, (row) => void rows.push(row as { state: string; lastReply?: string }))
+    }
+    return rows
   }
 }
 

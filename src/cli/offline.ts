@@ -1,6 +1,6 @@
 // The queue as it lies in the spool, for commands that run without a server. Read-only.
 
-import { lastReplyIn, linesOf, matchesEnvelope, matchesGroup, matchesLine, storedOverlay } from '../admin/queue-rows.ts'
+import { lastReplyIn, linesOf, splitHistory, matchesEnvelope, matchesGroup, matchesLine, storedOverlay } from '../admin/queue-rows.ts'
 import type { QueueFilter, QueueLine } from '../admin/queue-rows.ts'
 import { EventTail } from '../spool/events.ts'
 import { idFromText } from '../spool/ids.ts'
@@ -42,14 +42,24 @@ export async function offlineExplain(dataDir: string, id: string, now: number): 
     // The queue first: what takes a group out of it was written to the log before.
     const groups = number < 0 ? [] : reader.groupsOf(number)
     const history = await tail.historyOf(id)
-    const lastReply = lastReplyIn(history)
-    if (groups.length === 0) return history.length === 0 ? [] : [{ id, state: 'done', nextAttempt: '', binding: null, lastReply, history }]
+    const { parts, rest } = splitHistory(groups, history)
+    const done = { id, state: 'done', nextAttempt: '', binding: null, lastReply: lastReplyIn(rest), history: rest }
     const binding = { limit: 'server', value: 'not running', origin: dataDir }
-    return groups.map((group) => {
+    const waiting = groups.map((group, index) => {
       const { state, nextAttempt, site } = storedOverlay(group, now)
       const recipients = waitingIn(group).map(({ address }) => address)
-      return { id, recipients, state, site, nextAttempt: new Date(nextAttempt).toISOString(), binding, lastReply: group.lastReply, history }
+      return {
+        id,
+        recipients,
+        state,
+        site,
+        nextAttempt: new Date(nextAttempt).toISOString(),
+        binding,
+        lastReply: group.lastReply,
+        history: parts[index] ?? [],
+      }
     })
+    return rest.length === 0 ? waiting : [...waiting, done]
   } finally {
     tail.close()
     await reader.close()

@@ -122,13 +122,8 @@ function siteFigures<R>(q: QueueState<R>, site: SiteState<R>): Pick<SiteSummary,
   }
 }
 
-export function explainMessage<R>(q: QueueState<R>, id: MessageId): GroupExplanation[] {
-  const found: GroupExplanation[] = []
-  for (let row = 0; row < q.rows.end; row++) {
-    if (q.rows.id[row] !== id || q.rows.state[row] === RowState.free) continue
-    found.push({ ...viewOf(q, row), binding: bindingOf(q, row) })
-  }
-  return found.sort((a, b) => a.group - b.group)
+export function explanationOf<R>(q: QueueState<R>, row: number): GroupExplanation {
+  return { ...viewOf(q, row), binding: bindingOf(q, row) }
 }
 
 /** Why a group that is in the spool has no row here; undefined when none is left out. */

@@ -16,7 +16,7 @@ import { shardOf } from '../spool/ids.ts'
 import type { MessageId, QueueRow, Settled } from '../spool/types.ts'
 import { beginScan, endScan, isLeftOut, makeRoom, rowWent } from './backlog.ts'
 import { connectionIsDown, connectionIsUp, drop, onConnectionTime, release, wakeSite } from './connect.ts'
-import { absentBinding, explainMessage, pageOfRows, summarise, viewOf } from './explain.ts'
+import { absentBinding, explanationOf, pageOfRows, summarise, viewOf } from './explain.ts'
 import { driveSite, disinherit, giveBack, postpone, pulled, settledBy } from './grant.ts'
 import { cleanUp } from './janitor.ts'
 import type { Connection, SiteState } from './model.ts'
@@ -291,11 +291,7 @@ export class Scheduler<Route = unknown> {
 
   /** What is known of these groups, in their order. */
   view(refs: readonly RowRef[]): (RowView | undefined)[] {
-    this.#q.now = this.#clock.now()
-    return refs.map(({ id, group }) => {
-      const row = this.#q.rows.find(id, group)
-      return row === NONE ? undefined : viewOf(this.#q, row)
-    })
+    return this.#each(refs, (row) => viewOf(this.#q, row))
   }
 
   /** Where mail for this domain goes, '' while that is not known. */
@@ -303,15 +299,22 @@ export class Scheduler<Route = unknown> {
     return this.#q.domains.find(domain)?.site?.key ?? ''
   }
 
-  /** For each group of the message that is here: why it does not move now. */
-  explain(id: MessageId): GroupExplanation[] {
-    this.#q.now = this.#clock.now()
-    return explainMessage(this.#q, id)
+  /** Why these groups do not move now, in their order; undefined for those that are not here. */
+  explain(refs: readonly RowRef[]): (GroupExplanation | undefined)[] {
+    return this.#each(refs, (row) => explanationOf(this.#q, row))
   }
 
   /** Why a group that the spool has is not here, undefined when all are. */
   explainAbsent(): Binding | undefined {
     return absentBinding(this.#q)
+  }
+
+  #each<T>(refs: readonly RowRef[], tell: (row: number) => T): (T | undefined)[] {
+    this.#q.now = this.#clock.now()
+    return refs.map(({ id, group }) => {
+      const row = this.#q.rows.find(id, group)
+      return row === NONE ? undefined : tell(row)
+    })
   }
 
   #announceRow(facts: QueueRow): void {

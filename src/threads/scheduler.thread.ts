@@ -3,7 +3,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import { systemClock } from '../lib/clock.ts'
 import { systemRandom } from '../lib/prng.ts'
-import type { RowRef } from '../queue/ports.ts'
+import type { GroupExplanation, RowRef } from '../queue/ports.ts'
 import { schedulerSettings } from '../queue/settings.ts'
 import { Channel } from './channel.ts'
 import type { DeliverToScheduler, OwnerToScheduler, SchedulerToDeliver, SchedulerToOwner } from './messages.ts'
@@ -65,8 +65,7 @@ function overlay(refs: readonly (RowRef & { readonly domain: string })[]): unkno
   })
 }
 
-function explain(ref: RowRef): unknown {
-  const row = scheduler.explain(ref.id).find((one) => one.group === ref.group)
+function explanation(row: GroupExplanation | undefined): unknown {
   if (!row) return { state: 'unknown', nextAttempt: '', binding: scheduler.explainAbsent() ?? null }
   const nextAttempt = row.nextAttempt > 0 ? new Date(row.nextAttempt).toISOString() : ''
   return { domain: row.domain, site: row.site, state: QUEUE_STATES[row.state], nextAttempt, binding: row.binding, lastReply: row.lastReply }
@@ -87,7 +86,7 @@ function ask(verb: string, args: unknown, answer: Answer): void {
       answer.row(scheduler.isPaging)
       break
     case 'explain':
-      answer.row(explain(args as RowRef))
+      for (const row of scheduler.explain(args as readonly RowRef[])) answer.row(explanation(row))
       break
     case 'wake':
       for (const name of args as readonly string[]) scheduler.wake(name)

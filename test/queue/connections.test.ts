@@ -263,7 +263,7 @@ test('a connection that breaks off in the midst of a message is followed by the 
   assert.equal(b.host.opened.length, 2)
   assert.deepEqual(drain(b, up(b)), [2, 3])
   assert.deepEqual(b.host.backoffs, [])
-  assert.equal(b.scheduler.explain(1)[0]?.binding.limit, 'due')
+  assert.equal(b.scheduler.explain([{ id: 1, group: 0 }])[0]?.binding.limit, 'due')
 })
 
 test('three connections in a row that break off back off the site, and three more do so for longer', () => {
@@ -277,7 +277,7 @@ test('three connections in a row that break off back off the site, and three mor
   }
   assert.equal(b.host.backoffs.length, 1)
   assert.equal(b.host.opened.length, 3)
-  const { binding, lastReply } = b.scheduler.explain(4)[0] ?? {}
+  const { binding, lastReply } = b.scheduler.explain([{ id: 4, group: 0 }])[0] ?? {}
   assert.deepEqual(binding, {
     limit: 'backoff',
     value: new Date(b.host.backoffs[0]?.until ?? 0).toISOString(),
@@ -441,7 +441,7 @@ test('a provider that says so is sent to more slowly for a while', () => {
   assert.equal(drain(b, conn).length, 0)
   pass(b, 3_600_000)
   b.scheduler.announce([row(100)])
-  assert.ok(b.scheduler.explain(100)[0]?.binding.limit !== 'messageRate')
+  assert.ok(b.scheduler.explain([{ id: 100, group: 0 }])[0]?.binding.limit !== 'messageRate')
 })
 
 test('a suspended site gets nothing until its time, a woken one at once', () => {
@@ -453,7 +453,7 @@ test('a suspended site gets nothing until its time, a woken one at once', () => 
   routeTo(b, 'other.example', 'other')
   pass(b, 599_000)
   assert.equal(b.host.opened.length, 0)
-  assert.equal(b.scheduler.explain(1)[0]?.binding.origin, 'complaints')
+  assert.equal(b.scheduler.explain([{ id: 1, group: 0 }])[0]?.binding.origin, 'complaints')
   pass(b, 1_000)
   assert.deepEqual(
     b.host.opened.map(({ site }) => site),

@@ -7,7 +7,7 @@ import { limitsFor } from '../../src/queue/shaping.ts'
 import { type Bench, bench, DAY, pass, REFUSED, routeTo, row, rowsOf, up } from './support.ts'
 
 function binding(b: Bench, id: number): string {
-  const found = b.scheduler.explain(id)[0]?.binding
+  const found = b.scheduler.explain([{ id, group: 0 }])[0]?.binding
   return found ? `${found.limit} | ${found.value} | ${found.origin}` : 'nothing'
 }
 
@@ -29,7 +29,7 @@ test('a row at a site that is backed off gives its last reply', () => {
   b.scheduler.announce([row(1)])
   routeTo(b)
   b.scheduler.connectionDown(b.host.opened[0]?.conn ?? 0, REFUSED)
-  const [explained] = b.scheduler.explain(1)
+  const [explained] = b.scheduler.explain([{ id: 1, group: 0 }])
   assert.equal(explained?.binding.limit, 'backoff')
   assert.equal(explained?.binding.origin, 'default at mx.example.org[192.0.2.1]:25: 4.4.1 connection refused')
   assert.equal(explained?.lastReply, '4.4.1 connection refused')
@@ -47,7 +47,7 @@ test('the next attempt is when what blocks a row ends, and nothing where no time
   routeTo(b)
   assert.equal(next(1), '2027-01-15T08:00:00.000Z')
   b.scheduler.connectionDown(b.host.opened[0]?.conn ?? 0, REFUSED)
-  const [explained] = b.scheduler.explain(1)
+  const [explained] = b.scheduler.explain([{ id: 1, group: 0 }])
   assert.equal(explained?.binding.value, next(1))
   assert.ok(next(1) > '2027-01-15T08:00:04')
   b.scheduler.suspend('site', Infinity, 'by hand')
@@ -106,15 +106,11 @@ test('a row in flight says since when and where', () => {
 test('each group of a message is explained', () => {
   const b = bench()
   b.scheduler.announce([row(1, { group: 1, held: true }), row(1, { group: 0, domain: 'b.example' })])
-  const groups = b.scheduler.explain(1)
+  const groups = b.scheduler.explain([1, 0, 2].map((group) => ({ id: 1, group })))
   assert.deepEqual(
-    groups.map(({ group, domain, state }) => [group, domain, state]),
-    [
-      [0, 'b.example', 'routing'],
-      [1, 'example.org', 'held'],
-    ],
+    groups.map((one) => one && [one.group, one.domain, one.state]),
+    [[1, 'example.org', 'held'], [0, 'b.example', 'routing'], undefined],
   )
-  assert.deepEqual(b.scheduler.explain(2), [])
 })
 
 test('the summary counts by site, and domains without a route together', () => {

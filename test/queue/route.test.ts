@@ -38,7 +38,7 @@ test('a domain without an answer delays nobody else', () => {
   b.scheduler.announce([row(1, { domain: 'slow.example' }), row(2, { domain: 'fast.example' })])
   routeTo(b, 'fast.example')
   assert.deepEqual(drain(b, up(b)), [2])
-  assert.equal(b.scheduler.explain(1)[0]?.binding.limit, 'route')
+  assert.equal(b.scheduler.explain([{ id: 1, group: 0 }])[0]?.binding.limit, 'route')
 })
 
 test('a good route is used without asking again, a stale one is asked for anew', () => {
@@ -79,7 +79,7 @@ test('no such domain: due rows bounce with the reply, and wait for their owner',
       reply: NXDOMAIN,
     },
   ])
-  assert.equal(b.scheduler.explain(1)[0]?.state, 'leaving')
+  assert.equal(b.scheduler.explain([{ id: 1, group: 0 }])[0]?.state, 'leaving')
   b.scheduler.settled([
     { kind: 'gone', id: 1, group: 0 },
     { kind: 'gone', id: 2, group: 0 },
@@ -96,7 +96,7 @@ test('a temporary failure keeps the rows and asks again at its time, once', () =
   b.scheduler.announce(rowsOf(10, 101))
   pass(b, 59_000)
   assert.equal(b.host.asked.length, 1)
-  const [explained] = b.scheduler.explain(1)
+  const [explained] = b.scheduler.explain([{ id: 1, group: 0 }])
   assert.match(explained?.binding.origin ?? '', /SERVFAIL/)
   pass(b, 1_000)
   assert.equal(b.host.asked.length, 2)

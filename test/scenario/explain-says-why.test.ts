@@ -70,6 +70,22 @@ test('a delivered message is done, with its history', async () => {
   assert.equal(answer.lastReply, '250 2.0.0 kept')
 })
 
+test('a message to several domains tells of each what concerns it', async () => {
+  const id = await handIn(server, { to: ['later3@x.test', 'now2@x.test', 'now@y.test', 'later@z.test'] })
+  await queueIsTried(server, 2, { id })
+  const { stdout } = await server.command('explain', id, '--json')
+  const rows = stdout.split('\n').filter((line) => line !== '')
+  const told = rows.map((line) => {
+    const { state, history } = JSON.parse(line) as Explained
+    return [state, [...new Set(history.map(({ recipient }) => recipient))].sort().join(' ')]
+  })
+  assert.deepEqual(told, [
+    ['scheduled', 'later3@x.test now2@x.test'],
+    ['scheduled', 'later@z.test'],
+    ['done', 'now@y.test'],
+  ])
+})
+
 test('nothing is known of an unknown id; what is no id is a mistake', async () => {
   const unknown = await server.command('explain', '0zzzzzzzzzz')
   assert.deepEqual([unknown.code, unknown.stdout], [1, ''])

@@ -459,7 +459,7 @@ export class World {
       id,
       group,
       domain,
-      why: scheduler?.explain(id).find((row) => row.group === group),
+      why: scheduler?.explain([{ id, group }])[0],
     }))
     return reasons
       .map(({ id, group, domain, why }) => `${idToText(id)}/${group} ${domain} ${why?.state} ${JSON.stringify(why?.binding)}`)
