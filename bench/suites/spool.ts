@@ -51,7 +51,7 @@ function settlementOf(row: QueueRow): Settlement {
     peerDeliverBy: false,
     tls: '',
   }
-  return { id: row.id, group: row.group, results, ...where, startedAt: now, finishedAt: now }
+  return { id: row.id, group: row.group, results, places: row.recipients, ...where, startedAt: now, finishedAt: now }
 }
 
 /** Keeps so many messages under way at once. */

@@ -22,6 +22,8 @@ export interface Target {
 /** What has become of one group. */
 export interface GroupProgress {
   readonly group: number
+  /** Recipients that were pending, struck ones included: what results are counted among. */
+  readonly places: number
   readonly results: RecipientResult[]
   /** Recipients without a verdict. */
   open: number
@@ -75,7 +77,7 @@ export class Attempt {
     for (const number of item.groups) {
       const stored = reader.group(item.id, number)
       if (!stored) continue
-      const group: GroupProgress = { group: number, results: [], open: 0, touched: false }
+      const group: GroupProgress = { group: number, places: stored.pending.length, results: [], open: 0, touched: false }
       for (let index = 0; index < stored.pending.length; index++) {
         const recipient = stored.pending[index] as Recipient
         if (recipient.struck) continue
@@ -184,6 +186,7 @@ export class Attempt {
         id: this.item.id,
         group: group.group,
         results: group.results.splice(0),
+        places: group.places,
         site: origin.site,
         source: origin.source,
         peer: origin.peer,

@@ -86,8 +86,13 @@ function reportOn(group: GroupRecord, recipient: Recipient, result: RecipientRes
   return wantsSuccess(group, recipient, action, settlement) ? report(recipient, action, result) : undefined
 }
 
-/** Whether a settlement is on the books already: sent again because its acknowledgement was lost. */
+/**
+ * Whether a settlement is on the books already, sent again because its acknowledgement was lost; or whether somebody has
+ * left the group since its attempt began. That is an attempt beside another one, whose deliver thread had died before its
+ * outcome was on disk: its results would be taken for those of others, so who is left is tried again.
+ */
 export function isStale(group: GroupRecord, settlement: Settlement): boolean {
+  if (settlement.places !== group.pending.length) return true
   return group.attempts > 0 && settlement.finishedAt === group.lastAttemptAt && settlement.startedAt === group.lastStartedAt
 }
 

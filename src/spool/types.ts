@@ -158,6 +158,8 @@ export interface Settlement {
   readonly id: MessageId
   readonly group: number
   readonly results: readonly RecipientResult[]
+  /** Length of Group.pending as the attempt found it: an index means something only among so many. */
+  readonly places: number
   /** Stable name of the destination, e.g. `smtp://127.0.0.1:2526` or `google`. */
   readonly site: string
   readonly source: string

@@ -88,7 +88,8 @@ const APART = 4
 export function packSettlements(settlements: readonly Settlement[]): Packed {
   const out: (number | string | boolean)[] = []
   for (const s of settlements) {
-    out.push(s.id, s.group, s.site, s.source, s.peer, s.peerDsn, s.peerDeliverBy, s.tls, s.startedAt, s.finishedAt, s.results.length)
+    out.push(s.id, s.group, s.site, s.source, s.peer, s.peerDsn, s.peerDeliverBy, s.tls, s.startedAt, s.finishedAt)
+    out.push(s.places, s.results.length)
     for (const r of s.results) out.push(r.index, r.apart ? r.outcome | APART : r.outcome, r.code, r.enhanced, r.text)
   }
   return out
@@ -98,8 +99,8 @@ export function unpackSettlements(packed: Packed): Settlement[] {
   const settlements: Settlement[] = []
   for (let at = 0; at < packed.length;) {
     const results: RecipientResult[] = []
-    const count = packed[at + 10] as number
-    for (let i = 0, r = at + 11; i < count; i++, r += 5) {
+    const count = packed[at + 11] as number
+    for (let i = 0, r = at + 12; i < count; i++, r += 5) {
       const bits = packed[r + 1] as number
       results.push({
         index: packed[r] as number,
@@ -114,6 +115,7 @@ export function unpackSettlements(packed: Packed): Settlement[] {
       id: packed[at] as number,
       group: packed[at + 1] as number,
       results,
+      places: packed[at + 10] as number,
       site: packed[at + 2] as string,
       source: packed[at + 3] as string,
       peer: packed[at + 4] as string,
@@ -123,7 +125,7 @@ export function unpackSettlements(packed: Packed): Settlement[] {
       startedAt: packed[at + 8] as number,
       finishedAt: packed[at + 9] as number,
     })
-    at += 11 + count * 5
+    at += 12 + count * 5
   }
   return settlements
 }

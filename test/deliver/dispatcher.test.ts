@@ -57,6 +57,7 @@ test('messages share a connection, and each outcome names the peer', async (t) =
       id: 2,
       group: 0,
       results: [],
+      places: 1,
       site: 'site',
       source: 'default',
       peer: info.peer,

@@ -174,7 +174,7 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       let row = rowsOf(bench, id)[0] as QueueRow
       for (const minutes of [5, 10, 20, 40, 80, 160, 240, 240]) {
         bench.world.clock.advance(1000)
-        const [outcome] = await bench.settle(bench.settlement(row, [deferred]))
+        const [outcome] = await bench.settle(bench.settlement(row, [deferred], { places: 2 }))
         assert.ok(outcome?.kind === 'rescheduled')
         const finishedAt = bench.world.clock.now()
         assert.ok(Math.abs(outcome.row.due - finishedAt - minutes * MINUTE) <= 0.1 * minutes * MINUTE + 1000, `${minutes} minutes`)
@@ -206,8 +206,21 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
 
     test('a recipient without a result stays pending', async (bench) => {
       const id = await bench.accept([RED, BLUE])
-      const [outcome] = await bench.settle(bench.settlement({ id, group: 0 }, [{}]))
+      const [outcome] = await bench.settle(bench.settlement({ id, group: 0 }, [{}], { places: 2 }))
       assert.ok(outcome?.kind === 'rescheduled' && outcome.row.recipients === 1)
+    })
+
+    test('an attempt beside one whose outcome came late does not settle another recipient in place of its own', async (bench) => {
+      const id = await bench.accept([RED, BLUE])
+      const late = bench.settlement({ id, group: 0 }, [{ outcome: Outcome.bounced, code: 550 }, deferred])
+      bench.world.clock.advance(5_000)
+      await bench.settle(late, bench.settlement({ id, group: 0 }, [{}, deferred]))
+      const reader = await bench.reader()
+      assert.deepEqual(
+        reader.group(id, 0)?.pending.map(({ address }) => address),
+        [BLUE.address],
+      )
+      await bench.drive(reader.close())
     })
 
     test('an unknown group is gone, and an empty batch is acknowledged', async (bench) => {

@@ -197,6 +197,7 @@ export class Bench {
       id: row.id,
       group: row.group,
       results: results.map((result, index) => ({ index, outcome: Outcome.delivered, code: 250, enhanced: '2.0.0', text: 'ok', ...result })),
+      places: results.length,
       site: 'smtp://192.0.2.1:25',
       source: 'default',
       peer: 'mx[192.0.2.1]:25',

@@ -45,6 +45,7 @@ const settlement: fc.Arbitrary<Settlement> = fc.record({
       { requiredKeys: ['index', 'outcome', 'code', 'enhanced', 'text'] },
     ),
   ),
+  places: fc.nat(),
   site: fc.string(),
   source: fc.string(),
   peer: fc.string(),

@@ -31,6 +31,7 @@ function settlementOf(row: QueueRow): Settlement {
     id: row.id,
     group: row.group,
     results: [{ index: 0, outcome: Outcome.delivered, code: 250, enhanced: '2.0.0', text: 'Ok: queued as 4XyZ123456' }],
+    places: row.recipients,
     site: 'smtp://127.0.0.1:2526',
     source: 'default',
     peer: '127.0.0.1[127.0.0.1]:2526',

@@ -56,7 +56,7 @@ function settle(row: QueueRow): void {
     text: 'ok',
   }))
   const peer = { site: 'smtp://192.0.2.1:25', source: 'default', peer: '', peerDsn: true, peerDeliverBy: false, tls: '' }
-  owner.settle([{ id: row.id, group: row.group, results, ...peer, startedAt: now, finishedAt: now }], () =>
+  owner.settle([{ id: row.id, group: row.group, results, places: row.recipients, ...peer, startedAt: now, finishedAt: now }], () =>
     note(`settled ${row.id} ${row.group}`),
   )
 }
