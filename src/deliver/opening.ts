@@ -158,7 +158,8 @@ export class Opening {
       this.#stage = 'tls'
       return 'tls'
     }
-    if (this.#options.tls !== 'opportunistic') return this.#refused('STARTTLS refused', reply)
+    // RFC 5321 §3.8: with 421 the server closes, whatever the command was.
+    if (this.#options.tls !== 'opportunistic' || reply.code === ReplyCode.unavailable) return this.#refused('STARTTLS refused', reply)
     // RFC 3207 §4.1: after a refusal the client decides; opportunistic means to go on.
     this.#tlsFallback = `STARTTLS refused: ${reply.code} ${reply.text}`
     return this.#authenticate()

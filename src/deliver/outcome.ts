@@ -43,11 +43,11 @@ export function cut(text: string, bytes: number): string {
 
 /**
  * Whether RCPT was refused because the transaction holds enough recipients: the rest goes into the next transaction at
- * once (RFC 5321 §4.5.3.1.10, which also wants an old 552 understood so; 552 5.2.2 is a full mailbox, though).
+ * once (RFC 5321 §4.5.3.1.10). Old servers say 552 for it, often without an enhanced code: who was really refused hears the
+ * same once more, as the first of a transaction. 552 5.2.2 is a full mailbox.
  */
-export function isTooMany(reply: Reply): boolean {
-  if (reply.code === 452) return reply.enhanced === '' || reply.enhanced === '4.5.3'
-  return reply.code === 552 && reply.enhanced === '5.5.3'
+export function isTooMany({ code, enhanced }: Reply): boolean {
+  return (code === 452 && (enhanced === '' || enhanced === '4.5.3')) || (code === 552 && (enhanced === '' || enhanced === '5.5.3'))
 }
 
 export function resultOf(index: number, { outcome, code, enhanced, text, apart }: Verdict): RecipientResult {

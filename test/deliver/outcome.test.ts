@@ -15,11 +15,8 @@ test('the class of the code decides', () => {
 
 test('too many recipients are told from full mailboxes', () => {
   const tooMany = (code: number, enhanced: string): boolean => isTooMany({ code, enhanced, text: '' })
-  assert.deepEqual([tooMany(452, ''), tooMany(452, '4.5.3'), tooMany(552, '5.5.3')], [true, true, true])
-  assert.deepEqual(
-    [tooMany(452, '4.2.2'), tooMany(452, '4.3.1'), tooMany(552, ''), tooMany(552, '5.2.2'), tooMany(450, '4.5.3')],
-    Array(5).fill(false),
-  )
+  assert.deepEqual([tooMany(452, ''), tooMany(452, '4.5.3'), tooMany(552, ''), tooMany(552, '5.5.3')], Array(4).fill(true))
+  assert.deepEqual([tooMany(452, '4.2.2'), tooMany(452, '4.3.1'), tooMany(552, '5.2.2'), tooMany(450, '4.5.3')], Array(4).fill(false))
 })
 
 test('a reply is read from the parser, lines joined and text cut', () => {
