@@ -61,8 +61,6 @@ const BAD_LINES: readonly (readonly [line: string, reply: RegExp])[] = [
   ['RCPT TO:<b@example.net>', /^503 5\.5\.1 /],
   ['DATA', /^503 5\.5\.1 /],
   ['DATA now', /^501 5\.5\.4 /],
-  ['BDAT', /^501 5\.5\.4 /],
-  ['BDAT -1', /^501 5\.5\.4 /],
   ['STARTTLS now', /^501 5\.5\.4 /],
   ['EHLO', /^501 5\.5\.4 /],
 ]
