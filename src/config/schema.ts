@@ -287,7 +287,7 @@ export interface UserConfig {
   retry?: {
     /** Pause after the first attempt; each further one is twice as long, ±10 %, so that retries do not gather. */
     first?: Duration
-    /** Longest pause. */
+    /** Longest pause, before the ±10 %. */
     max?: Duration
     /** Age at which a message is given up and its sender is told. The RFC asks for four to five days. */
     expire?: Duration

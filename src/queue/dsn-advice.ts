@@ -55,10 +55,10 @@ const UNDELIVERED: Advice = { what: 'It could not be delivered.', todo: LATER }
 const GIVEN_UP: Advice = { what: 'It was given up.', todo: ADMINISTRATOR }
 const OVERDUE: Advice = { what: 'It was not delivered by the time that was asked for.', todo: LATER }
 
-/** Advice for a status such as `5.1.1`. `code` is that of the peer's reply, 0 when none decided. */
-export function adviceFor(status: string, action: 'failed' | 'delayed', code: number): Advice {
+/** Advice for a status such as `5.1.1`. `answered`: a peer decided. */
+export function adviceFor(status: string, action: 'failed' | 'delayed', answered: boolean): Advice {
   const [kind, subject = '', detail = ''] = status.split('.')
   // Its time for delivery is not over.
   if (action === 'delayed' && `${subject}.${detail}` === '4.7') return OVERDUE
-  return ADVICE[`${subject}.${detail}`] ?? ADVICE[subject] ?? (kind === '4' ? UNDELIVERED : code === 0 ? GIVEN_UP : REFUSED)
+  return ADVICE[`${subject}.${detail}`] ?? ADVICE[subject] ?? (kind === '4' ? UNDELIVERED : answered ? REFUSED : GIVEN_UP)
 }

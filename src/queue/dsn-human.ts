@@ -4,7 +4,7 @@ import { adviceFor } from './dsn-advice.ts'
 import type { DsnAction, DsnFacts, DsnRecipient } from './dsn.ts'
 import { isAscii, mailDate, type Part, printable, wrap } from './dsn-mime.ts'
 import type { Returned } from './dsn-returned.ts'
-import { remoteMta, replyWords, statusOf } from './dsn-status.ts'
+import { isPeers, remoteMta, replyWords, statusOf } from './dsn-status.ts'
 
 const WIDTH = 72
 const INDENT = '    '
@@ -53,7 +53,7 @@ export function humanPart(facts: DsnFacts, returned: Returned, eightBitPath: boo
 function aboutRecipient(facts: DsnFacts, recipient: DsnRecipient): string {
   const lines = [`<${printable(recipient.address)}>`]
   if (recipient.action === 'failed' || recipient.action === 'delayed') {
-    const { what, todo } = adviceFor(statusOf(facts, recipient), recipient.action, recipient.code)
+    const { what, todo } = adviceFor(statusOf(facts, recipient), recipient.action, isPeers(recipient))
     lines.push(indented(what), ...wordsOf(recipient))
     if (recipient.action === 'failed') lines.push(indented(todo))
   }
@@ -65,7 +65,7 @@ function wordsOf(recipient: DsnRecipient): string[] {
   const words = replyWords(recipient)
   if (words === '') return []
   const peer = remoteMta(recipient)
-  const speaker = recipient.code === 0 ? 'The reason is' : peer === '' ? 'Its server said' : `The server ${peer} said`
+  const speaker = !isPeers(recipient) ? 'The reason is' : peer === '' ? 'Its server said' : `The server ${peer} said`
   return [indented(`${speaker}: ${printable(words)}`)]
 }
 

@@ -69,12 +69,18 @@ function isOverdue({ deliverBy }: DsnEnvelope, at: number): boolean {
   return deliverBy !== 0 && deliverBy <= at
 }
 
+/** Whether the words are a peer's. The router's have a code as well, but nobody was asked. */
+export function isPeers({ peer, code }: DsnRecipient): boolean {
+  return code !== 0 && peer !== ''
+}
+
 /**
  * The peer's name, when the words are the peer's (RFC 3464 §2.3.5); its address as a literal when it has none. Where a socket
  * lies on this machine is nobody's business.
  */
-export function remoteMta({ peer, code }: DsnRecipient): string {
-  if (code === 0 || peer === '' || peer.startsWith('/')) return ''
+export function remoteMta(recipient: DsnRecipient): string {
+  const { peer } = recipient
+  if (!isPeers(recipient) || peer.startsWith('/')) return ''
   const bracket = peer.indexOf('[')
   if (bracket > 0) return ascii(peer.slice(0, bracket))
   return ascii(peer.replace(/:\d+$/, ''))
@@ -85,12 +91,13 @@ function diagnosticOf(recipient: DsnRecipient, utf8: boolean): string {
   const words = replyWords(recipient)
   if (words === '') return ''
   const text = utf8 ? printable(words) : ascii(words)
-  return recipient.code === 0 ? `x-rohrpost; ${text}` : `smtp; ${text}`
+  return isPeers(recipient) ? `smtp; ${text}` : `x-rohrpost; ${text}`
 }
 
 /** `550 5.1.1 no such user`, with whatever of it there is. */
-export function replyWords({ code, enhanced, text }: DsnRecipient): string {
-  return [code === 0 ? '' : String(code), code === 0 ? '' : enhanced, text].filter((part) => part !== '').join(' ')
+export function replyWords(recipient: DsnRecipient): string {
+  const { code, enhanced, text } = recipient
+  return isPeers(recipient) ? [String(code), enhanced, text].filter((part) => part !== '').join(' ') : text
 }
 
 /**

@@ -217,11 +217,21 @@ test('fields fold between words, and long words are cut', () => {
   assert.equal(unfolded.replaceAll('\r\n', ''), `Original-Envelope-Id: ${value}`)
 })
 
+test('what the router says is not told as the words of a server', () => {
+  const { facts } = load('failed')
+  const one = recipient('failed', 0, { code: 451, enhanced: '4.4.3', text: 'DNS lookup failed', peer: '', expired: true })
+  const text = compose({ ...facts, recipients: [one] }).body.toString()
+  assert.match(text, /^Diagnostic-Code: x-rohrpost; DNS lookup failed\r$/m)
+  assert.match(text, /^Status: 4\.4\.3\r$/m)
+  assert.match(text, /The reason is: DNS lookup failed/)
+  assert.doesNotMatch(text, /Remote-MTA|server said/)
+})
+
 test('advice does not say what is not so', () => {
-  const { what } = adviceFor('4.4.7', 'delayed', 451)
-  assert.notEqual(what, adviceFor('4.4.7', 'failed', 451).what, 'the time of what is still tried is not over')
-  assert.doesNotMatch(adviceFor('5.0.0', 'failed', 0).what, /refused/, 'where nobody answered nobody refused')
-  assert.doesNotMatch(adviceFor('4.0.0', 'delayed', 0).what, /refused/)
+  const { what } = adviceFor('4.4.7', 'delayed', true)
+  assert.notEqual(what, adviceFor('4.4.7', 'failed', true).what, 'the time of what is still tried is not over')
+  assert.doesNotMatch(adviceFor('5.0.0', 'failed', false).what, /refused/, 'where nobody answered nobody refused')
+  assert.doesNotMatch(adviceFor('4.0.0', 'delayed', false).what, /refused/)
 })
 
 test('a folded Message-ID is referred to as well', () => {
@@ -231,7 +241,7 @@ test('a folded Message-ID is referred to as well', () => {
 })
 
 test('advice falls back from the detail to the subject to a general word', () => {
-  const what = (status: string): string => adviceFor(status, 'failed', 550).what
+  const what = (status: string): string => adviceFor(status, 'failed', true).what
   assert.notEqual(what('5.1.1'), what('5.1.2'))
   assert.equal(what('5.1.99'), what('5.1.0'))
   assert.equal(what('5.7.26'), what('5.7.1'))
