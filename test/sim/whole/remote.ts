@@ -65,6 +65,8 @@ export class RemoteNet implements Transport {
   readonly #world: RemoteWorld
   readonly #life: Life
   readonly #sockets = new Set<Line>()
+  /** The scheduler's life that the thread obeys: of an order that a dead one left behind its successor knows nothing. */
+  reign = 0
 
   constructor(world: RemoteWorld, life: Life) {
     this.#world = world
@@ -75,7 +77,7 @@ export class RemoteNet implements Transport {
     const site = this.#world.siteAt(address)
     assert.ok(site, `a connection to ${address}, where nobody is`)
     assert.equal(port, site.protocol === 'lmtp' ? 24 : 25)
-    const line: Line = new Line(this.#world, this.#life, site, events, () => this.#sockets.delete(line))
+    const line: Line = new Line(this.#world, this.#life, site, this.reign, events, () => this.#sockets.delete(line))
     this.#sockets.add(line)
     return line
   }
@@ -118,20 +120,20 @@ class Line implements PeerSocket {
   #waiting = 0
   #full = false
 
-  constructor(world: RemoteWorld, life: Life, site: RemoteSite, events: SocketEvents, gone: () => void) {
+  constructor(world: RemoteWorld, life: Life, site: RemoteSite, reign: number, events: SocketEvents, gone: () => void) {
     this.#world = world
     this.#life = life
     this.#site = site
     this.#events = events
     this.#gone = gone
-    this.#reign = world.reign
+    this.#reign = reign
     const { random } = world
     if (random.float() < site.temper.cuts) {
       if (random.below(2) === 0) this.#cutIn = random.below(CUT_BYTES)
       else this.#cutOut = random.below(500)
     }
     this.#session = new Session(world, site, this)
-    site.open++
+    if (reign === world.reign) site.open++
     assert.ok(site.open <= (site.limits.connections ?? Infinity), `${site.open} connections to ${site.key}`)
     this.#connect()
   }

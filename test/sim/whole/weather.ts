@@ -21,6 +21,10 @@ export interface Faults {
   readonly slowDisk: boolean
   readonly diskErrors: boolean
   readonly fullDisk: boolean
+  /** An operator holds, releases and retries. */
+  readonly operator: boolean
+  /** Much mail for one fast site at once, so that connections get several messages at a time. */
+  readonly rush: boolean
 }
 
 export const CALM: Faults = {
@@ -34,6 +38,8 @@ export const CALM: Faults = {
   slowDisk: false,
   diskErrors: false,
   fullDisk: false,
+  operator: false,
+  rush: false,
 }
 
 export interface Plan {
@@ -87,8 +93,8 @@ function populate(world: World, random: Prng, faults: Faults): string[] {
       addresses,
       protocol: lmtp ? 'lmtp' : 'smtp',
       limits: {
-        connections: 1 + random.below(4),
-        messagesPerConnection: 1 + random.below(20),
+        connections: faults.rush ? 4 + random.below(6) : 1 + random.below(4),
+        messagesPerConnection: 1 + random.below(faults.rush ? 60 : 20),
         recipientsPerTransaction: 1 + random.below(4),
         idleReuseMs: random.below(20 * SECOND),
       },
@@ -98,12 +104,13 @@ function populate(world: World, random: Prng, faults: Faults): string[] {
       open: 0,
     }
     world.addSite(site)
-    if (!lmtp) world.resolver.set(site.key, { A: addresses, ttlMs: random.below(HOUR) })
+    if (!lmtp) world.resolver.set(site.key, { A: addresses, ttlMs: random.below(random.below(2) === 0 ? HOUR : MINUTE) })
   }
   return Array.from({ length: DOMAINS }, (_, i) => {
     const name = i === 0 ? 'static.example' : `d${i}.example`
     const site = world.sites[i % (SITES - 1)] as RemoteSite
-    if (i > 0 && i < DOMAINS - 1) world.resolver.set(name, { MX: [[10, site.key]], ttlMs: random.below(HOUR) })
+    if (i > 0 && i < DOMAINS - 1)
+      world.resolver.set(name, { MX: [[10, site.key]], ttlMs: random.below(random.below(2) === 0 ? HOUR : MINUTE) })
     return name
   })
 }
@@ -158,6 +165,21 @@ function traffic(world: World, random: Prng, domains: readonly string[], message
   }
 }
 
+/** Small messages to one domain, all within a moment. */
+function rush(world: World, random: Prng, domains: readonly string[]): void {
+  const domain = domains[1 + random.below(domains.length - 2)] as string
+  const start = WAVE_MS * (1 + random.below(3))
+  for (let i = 0; i < 200; i++) {
+    const key = `r${i}`
+    const address = `${key}@${domain}`
+    const content = body(random, key, 300)
+    world.clock.after(start + random.below(500), () => {
+      const mail = world.books.handIn(key, `${key}@d1.example`, [{ address, notify: 0 }], content)
+      world.submit({ mail, parameters: '', recipients: [{ address, notify: '' }] })
+    })
+  }
+}
+
 /** A time while there is trouble: half of all things go wrong in the seconds of a wave, when most is under way. */
 function badTime(random: Prng): number {
   if (random.below(2) === 0) return random.below(TROUBLE_MS)
@@ -189,18 +211,23 @@ function trouble(world: World, random: Prng, faults: Faults): void {
   }
   if (faults.dns) {
     strew(world, random, 6, () => {
-      world.dnsFails = true
-      world.clock.after(random.below(5 * MINUTE), () => void (world.dnsFails = false))
+      if (random.below(2) === 0) world.dnsFails = true
+      else world.dnsMs = () => random.below(5 * SECOND)
+      world.clock.after(random.below(5 * MINUTE), () => calmDns(world))
     })
   }
   if (faults.freezes) {
-    strew(world, random, 60, () => {
-      const names = [...world.threads.keys()]
-      const thread = world.threads.get(names[random.below(names.length)] as string)
-      thread?.life?.freeze(random.below(10) === 0 ? random.below(8 * SECOND) : random.below(600))
-    })
+    strew(world, random, 60, () => freezeOne(world, random, random.below(10) === 0 ? random.below(8 * SECOND) : random.below(600)))
   }
+  if (faults.operator) strew(world, random, 60, () => world.operate(ACTIONS[random.below(ACTIONS.length)] as (typeof ACTIONS)[number]))
   diskTrouble(world, random, faults)
+}
+
+const ACTIONS = ['hold', 'release', 'retry', 'retry'] as const
+
+function freezeOne(world: World, random: Prng, ms: number): void {
+  const names = [...world.threads.keys()]
+  world.threads.get(names[random.below(names.length)] as string)?.life?.freeze(ms)
 }
 
 function diskTrouble(world: World, random: Prng, faults: Faults): void {
@@ -231,6 +258,7 @@ function diskTrouble(world: World, random: Prng, faults: Faults): void {
 function tempt(world: World, random: Prng, faults: Faults): void {
   let budget = 4 + random.below(16)
   const share = 0.01 + random.float() * 0.1
+  const soon = (): number => random.below([1, 4, 50][random.below(3)] as number)
   const deaths: ((id: MessageId) => void)[] = []
   if (faults.deliver) deaths.push(() => world.kill(`deliver.${1 + random.below(threadsLike(world, 'deliver').length)}`))
   if (faults.owner) deaths.push((id) => world.kill(ownerOf(shardOf(id), threadsLike(world, 'net').length)))
@@ -240,15 +268,24 @@ function tempt(world: World, random: Prng, faults: Faults): void {
   world.onMoment = (id) => {
     if (budget <= 0 || random.float() >= share) return
     budget--
-    const death = deaths[random.below(deaths.length)] as (typeof deaths)[number]
-    world.clock.after(random.below([1, 4, 50][random.below(3)] as number), () => death(id))
+    // Who stands still meanwhile hears of it late; and one death seldom comes alone.
+    if (faults.freezes && random.below(2) === 0) freezeOne(world, random, 100 + random.below(SECOND))
+    for (let n = random.below(3) === 0 ? 2 : 1; n > 0; n--) {
+      const death = deaths[random.below(deaths.length)] as (typeof deaths)[number]
+      world.clock.after(soon(), () => death(id))
+    }
   }
+}
+
+function calmDns(world: World): void {
+  world.dnsFails = false
+  world.dnsMs = () => 1 + world.random.below(30)
 }
 
 function heal(world: World): void {
   world.onMoment = () => undefined
   world.diskFault = undefined
-  world.dnsFails = false
+  calmDns(world)
   world.diskMs = () => world.random.below(3)
   world.disk.take(0)
   for (const site of world.sites) site.temper = KIND
@@ -266,7 +303,9 @@ function worldOf({ seed, faults, messages }: Plan): World {
     ...(random.below(4) === 0 && { residentEntries: 16 + random.below(60) }),
   }
   const world = new World(options, [{ domain: 'static.example', to: 'lmtp://203.0.113.200:24' }])
-  traffic(world, random, populate(world, random, faults), messages)
+  const domains = populate(world, random, faults)
+  traffic(world, random, domains, messages)
+  if (faults.rush) rush(world, random, domains)
   trouble(world, random, faults)
   return world
 }
@@ -291,6 +330,7 @@ async function pass(world: World, plan: Plan): Promise<void> {
   await runUntil(world, world.startedAt + TROUBLE_MS)
   heal(world)
   await world.run(MINUTE)
+  world.releaseAll()
   await world.run(PEACE_MS, () => world.queued === 0)
   if (world.queued !== 0) throw new Error(`${world.queued} groups wait for ever: ${world.explain()}`)
   await world.run(QUIET_MS)

@@ -16,11 +16,11 @@ import { checkSpool } from '../../../src/spool/check.ts'
 import { errorCode } from '../../../src/spool/disk.ts'
 import type { SpoolDisk } from '../../../src/spool/disk.ts'
 import { EventTail } from '../../../src/spool/events.ts'
-import { idToText } from '../../../src/spool/ids.ts'
+import { idToText, shardOf } from '../../../src/spool/ids.ts'
 import { prepareSpool } from '../../../src/spool/layout.ts'
 import { MemoryDisk, withFaults } from '../../../src/spool/memory.ts'
 import type { DiskOperation } from '../../../src/spool/memory.ts'
-import type { EventType, SpoolOptions } from '../../../src/spool/ports.ts'
+import type { AdminOrder, EventType, RowRef, SpoolOptions } from '../../../src/spool/ports.ts'
 import { SpoolReader } from '../../../src/spool/reader.ts'
 import { DeliverService } from '../../../src/threads/deliver-service.ts'
 import { dsnComposer } from '../../../src/threads/dsn.ts'
@@ -105,6 +105,7 @@ export class World {
   /** Faults of the disk and of DNS, while they last. */
   diskFault: ((operation: DiskOperation, path: string) => string | undefined) | undefined
   dnsFails = false
+  dnsMs: () => number = () => 1 + this.random.below(30)
   /** Time of a disk operation, and of a post between threads. */
   diskMs: () => number = () => this.random.below(3)
   postMs: () => number = () => this.random.below(3)
@@ -230,7 +231,6 @@ export class World {
   #bury(thread: Thread): void {
     thread.life?.end()
     thread.net?.end()
-    if (kindOf(thread.name) === 'scheduler') this.#newReign()
     Object.assign(thread, { ...blankThread(thread.name), deaths: thread.deaths })
   }
 
@@ -241,6 +241,7 @@ export class World {
 
   #spawn(name: string): void {
     const thread = this.#thread(name)
+    if (kindOf(name) === 'scheduler') this.#newReign()
     const life = new Life(`${name}#${thread.deaths}.${this.clock.now()}`, this.clock, (error) => this.failed(error))
     assert.ok(!thread.life, `${name} lives twice`)
     thread.life = life
@@ -374,6 +375,7 @@ export class World {
     everySecond(life, () => reader.closeIdle())
     return (peer, end) => {
       if (kindOf(peer) === 'scheduler') {
+        net.reign = this.reign
         const channel = end as unknown as WireEnd<DeliverToScheduler, SchedulerToDeliver>
         channel.receive((message) => service.fromScheduler(message))
         service.schedulerUp(channel)
@@ -389,7 +391,8 @@ export class World {
     const resolver: Resolver = {
       lookup: <T extends RecordType>(name: string, type: T) =>
         new Promise<Lookup<T>>((resolve) => {
-          const delay = this.random.below(20) === 0 ? this.random.below(5 * SECOND) : 1 + this.random.below(30)
+          this.onMoment(0)
+          const delay = this.random.below(20) === 0 ? this.random.below(5 * SECOND) : this.dnsMs()
           life.clock.after(delay, () => {
             if (this.dnsFails) resolve({ kind: 'failure', reason: 'servfail', text: 'simulated' })
             else void this.resolver.lookup(name, type).then(resolve)
@@ -442,6 +445,29 @@ export class World {
     const thread = open[this.random.below(open.length)]
     const seed = this.random.u32()
     thread?.life?.enter(() => new Client(this, thread.life as Life, (thread.owner as OwnerService).owner, letter, seed))
+  }
+
+  /** An operator does something to a row that the scheduler knows. */
+  operate(action: AdminOrder['action']): void {
+    const rows = this.#thread('scheduler').scheduler?.scheduler.rows({}).rows ?? []
+    const row = rows[this.random.below(rows.length)]
+    if (row) this.#admin(action, [row])
+  }
+
+  releaseAll(): void {
+    for (const row of this.#thread('scheduler').scheduler?.scheduler.rows({ state: 'held' }).rows ?? []) this.#admin('release', [row])
+  }
+
+  #admin(action: AdminOrder['action'], rows: readonly RowRef[]): void {
+    const { life, owner } = this.#thread(ownerOf(shardOf((rows[0] as RowRef).id), this.#options.net))
+    if (owner)
+      life?.enter(
+        () =>
+          void owner.owner.admin(
+            action,
+            rows.map(({ id, group }) => ({ id, group })),
+          ),
+      )
   }
 
   /** Groups on disk, as the owners count them; NaN while one is down. */
