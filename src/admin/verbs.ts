@@ -209,7 +209,7 @@ class QueueVerbs {
     return 0
   }
 
-  /** Hold, release, retry or remove what matches; answers one row with the number of groups changed. */
+  /** Hold, release or remove what matches; answers one row with the number of groups changed. */
   change(action: string): Verb {
     return async (args, caller) => {
       const filter = wantedOf(action, args)
@@ -218,6 +218,22 @@ class QueueVerbs {
       caller.row({ action, changed })
       return changed > 0 ? 0 : NOT_FOUND
     }
+  }
+
+  /** What matches is due now; what is held too, but goes when it is released, and is counted apart. */
+  retry: Verb = async (args, caller) => {
+    const filter = wantedOf('retry', args)
+    const counts = { changed: 0, held: 0 }
+    for await (const batch of this.listed(filter)) {
+      const isHeld = ({ group }: Listed): boolean => group.held
+      counts.held += await this.#apply('retry', batch.filter(isHeld))
+      counts.changed += await this.#apply(
+        'retry',
+        batch.filter((one) => !isHeld(one)),
+      )
+    }
+    caller.row({ action: 'retry', ...counts })
+    return counts.changed > 0 ? 0 : NOT_FOUND
   }
 
   /** Bounces what matches, but for what is on its way: it may arrive, and its sender would be told that it did not. */
@@ -358,7 +374,8 @@ export function makeVerbs(context: VerbContext): ReadonlyMap<string, Verb> {
     ['queue.list', queue.list],
     ['queue.summary', queue.summary],
     ['queue.show', queue.show],
-    ...['hold', 'release', 'retry', 'remove'].map((action): [string, Verb] => [`queue.${action}`, queue.change(action)]),
+    ...['hold', 'release', 'remove'].map((action): [string, Verb] => [`queue.${action}`, queue.change(action)]),
+    ['queue.retry', queue.retry],
     ['queue.bounce', queue.bounce],
     ['explain', queue.explain],
     ['trace.in', trace(context, 'in')],

@@ -141,9 +141,12 @@ interface Changed {
   readonly changed: number
   /** Of a bounce: what was left alone because it is on its way. */
   readonly active?: number
+  /** Of a retry: what waits for its release first. */
+  readonly held?: number
 }
 
-function told({ changed, active = 0 }: Changed, done: string): string {
+function told({ changed, active = 0, held = 0 }: Changed, done: string): string {
+  if (held > 0) return `${changed} ${done}; ${held} held, to be tried when released`
   if (active > 0) return `${changed} ${done}; ${active} on their way were left alone`
   return `${changed} ${done}${changed > 0 ? '' : ': nothing matches, or all that does is so already'}`
 }

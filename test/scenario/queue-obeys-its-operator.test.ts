@@ -105,7 +105,8 @@ test('hold keeps messages from being tried, over a restart too; without a server
   await queueBecomes(server, 'all is known again', (lines) => lines.length === 3)
   assert.equal((await states())['c@y.test'], 'held')
   later = false
-  assert.equal((await server.command('queue', 'retry', '--all')).code, 0)
+  const retried = await server.command('queue', 'retry', '--all')
+  assert.deepEqual([retried.code, retried.stdout], [0, '1 to be tried now; 1 held, to be tried when released\n'])
   await sink.received(1)
   assert.deepEqual(sink.messages[0]?.to, ['a@x.test', 'b@x.test'])
   await queueBecomes(server, 'what is held stays', (lines) => lines.length === 1 && lines[0]?.recipient === 'c@y.test')
