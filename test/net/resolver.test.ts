@@ -90,7 +90,7 @@ test('answers with a wrong id, a wrong question or garbage are waited out', asyn
   const s = setup((asked) => {
     asked.answer(replyTo(asked.query, { answers: [A], id: 9 }))
     asked.answer(replyTo(asked.query, { answers: [A], question: { name: 'example.com', type: 'A' } }))
-    asked.answer(replyTo(asked.query, { answers: [A], question: { name: 'EXAMPLE.org', type: 'A' } }))
+    asked.answer(replyTo(asked.query, { answers: [A], question: { name: 'EXAMPLE.org', type: 'AAAA' } }))
     asked.answer(Buffer.alloc(0))
     asked.answer(Buffer.from('garbage'))
     asked.answer(asked.query)

@@ -80,7 +80,7 @@ export function readAnswer<T extends RecordType>(message: Buffer, query: Buffer,
   }
 }
 
-/** Same id, QR, and the question byte for byte. Errors of servers that could not read it come without. */
+/** Same id, QR and question; its name may come back in other case (RFC 4343 §4.1), ours is lower. Errors of servers that could not read it come without. */
 function isReplyTo(message: Buffer, query: Buffer): boolean {
   if (message.length < HEADER_BYTES || message[0] !== query[0] || message[1] !== query[1] || ((message[2] as number) & 0x80) === 0)
     return false
@@ -88,7 +88,17 @@ function isReplyTo(message: Buffer, query: Buffer): boolean {
   const rcode = (message[3] as number) & 0xf
   if (questions === 0) return rcode !== 0 && rcode !== RCODE_NXDOMAIN
   const end = questionEnd(query)
-  return questions === 1 && message.length >= end && message.compare(query, HEADER_BYTES, end, HEADER_BYTES, end) === 0
+  return questions === 1 && message.length >= end && isSameQuestion(message, query, end)
+}
+
+/** Lengths of labels, types and classes that we ask with lie below the letters. */
+function isSameQuestion(message: Buffer, query: Buffer, end: number): boolean {
+  for (let i = HEADER_BYTES; i < end; i++) if (lowerCase(message[i] as number) !== query[i]) return false
+  return true
+}
+
+function lowerCase(c: number): number {
+  return c >= 0x41 && c <= 0x5a ? c + 0x20 : c
 }
 
 /** Our own queries hold one question without pointers. */

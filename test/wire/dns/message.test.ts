@@ -174,7 +174,12 @@ const TABLE: readonly Row[] = [
   { name: 'another id', type: 'A', parts: { id: 7 }, want: { kind: 'foreign' } },
   { name: 'another question', type: 'A', parts: { question: { name: 'example.com', type: 'A' } }, want: { kind: 'foreign' } },
   { name: 'another type in the question', type: 'A', parts: { question: { name: NAME, type: 'AAAA' } }, want: { kind: 'foreign' } },
-  { name: 'a question spelled otherwise', type: 'A', parts: { question: { name: 'exaMple.org', type: 'A' } }, want: { kind: 'foreign' } },
+  {
+    name: 'a question that comes back in other case is ours',
+    type: 'A',
+    parts: { question: { name: 'exaMple.ORG', type: 'A' }, answers: [{ name: 'Example.org', type: 'A', ttl: 60, data: '192.0.2.1' }] },
+    want: { kind: 'answer', records: ['192.0.2.1'], ttl: 60, secure: false },
+  },
 ]
 
 for (const row of TABLE) {
