@@ -191,8 +191,7 @@ export class SevenBitConverter {
     const entity = this.#entity
     entity.typeField = field
     entity.type = /^[^\s;()]+/.exec(value)?.[0].toLowerCase() ?? ''
-    const boundary = /;[\s]*boundary[\s]*=[\s]*(?:"((?:[^"\\]|\\[^])*)"|([^\s;"]+))/i.exec(value)
-    entity.boundary = (boundary?.[1]?.replace(/\\([^])/g, '$1') ?? boundary?.[2] ?? '').trimEnd()
+    entity.boundary = boundaryOf(value)
   }
 
   #contentEncoding(field: string, value: string): void {
@@ -280,6 +279,23 @@ export class SevenBitConverter {
 }
 
 const IDENTITY: readonly string[] = ['', '7bit', '8bit', 'binary']
+
+/** Blanks and comments (RFC 5322 §3.2.2). */
+const CFWS = String.raw`(?:\s|\((?:[^()\\]|\\[^])*\))*`
+const QUOTED = String.raw`"((?:[^"\\]|\\[^])*)"`
+/** A parameter (RFC 2045 §5.1): name, quoted value, plain value. Or text that is none and may look like one. */
+const PARAMETER = new RegExp(String.raw`;${CFWS}([^\s;="()]+)${CFWS}=${CFWS}(?:${QUOTED}|([^\s;"]+))|${QUOTED}|\((?:[^()\\]|\\[^])*\)`, 'g')
+
+/** The boundary of a multipart, '' when there is none. It may come in pieces (RFC 2231 §3). */
+function boundaryOf(value: string): string {
+  let pieces = ''
+  for (const [, name = '', quoted, plain = ''] of value.matchAll(PARAMETER)) {
+    const text = quoted?.replace(/\\([^])/g, '$1') ?? plain
+    if (name.toLowerCase() === 'boundary') return text.trimEnd()
+    if (/^boundary\*\d+$/i.test(name)) pieces += text
+  }
+  return pieces.trimEnd()
+}
 
 function isMessageType(type: string): boolean {
   return type === 'message/rfc822' || type === 'message/global'
