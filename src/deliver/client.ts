@@ -222,7 +222,7 @@ export class SmtpClient {
     if (step === 'more') return
     if (step === 'ready') this.#open(now)
     else if (step === 'tls') this.#startTls()
-    else this.#fail(step, now)
+    else this.#refuse(step, now)
   }
 
   /** RFC 3207 §4.2: nothing that came in plain text behind the 220 is read. */
@@ -260,11 +260,15 @@ export class SmtpClient {
     this.#arm(now)
   }
 
+  /** A peer that talks sense gets a goodbye (RFC 5321 §4.1.1.10, RFC 3207 §4.1); one that has not greeted or is closing does not. */
+  #refuse(failure: Failure, now: number): void {
+    const { stage, reply } = failure
+    const listens = reply.code !== ReplyCode.unavailable && (stage !== 'banner' || reply.code !== 0)
+    if (listens) this.#writer.command('QUIT\r\n')
+    this.#fail(failure, now)
+  }
+
   #fail(failure: Failure, now: number): void {
-    if (this.#mode === 'ended') return
-    // A peer that talks sense gets a goodbye (RFC 5321 §4.1.1.10); one that is closing, lost or in mid-content does not.
-    const polite = this.#mode === 'opening' && failure.stage !== 'tls' && failure.reply.code !== 0
-    if (polite && failure.reply.code !== ReplyCode.unavailable) this.#writer.command('QUIT\r\n')
     this.#end(failure.kind, failure.stage, failure.reply, now)
   }
 

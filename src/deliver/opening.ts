@@ -186,8 +186,11 @@ export class Opening {
     if (reply.code !== ReplyCode.authChallenge) return this.#refused('AUTH failed', reply)
     const challenge = base64FromText((reply.lines()[0] as string).trim())
     const answer = challenge ? sasl.answer(challenge) : new SaslError('the challenge is not base64')
-    // RFC 4954 §4: `*` would break the exchange off; nothing more is wanted of this connection, so it ends.
-    if (answer instanceof SaslError) return this.#failure(`AUTH: ${answer.reason}`, '4.7.0')
+    if (answer instanceof SaslError) {
+      // RFC 4954 §4: that breaks the exchange off.
+      this.#writer.command('*\r\n')
+      return this.#failure(`AUTH: ${answer.reason}`, '4.7.0')
+    }
     this.#writer.secret(`${base64ToText(answer)}\r\n`, '****')
     return 'more'
   }
