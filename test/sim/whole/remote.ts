@@ -403,7 +403,7 @@ class Session {
     const { books, random } = this.#world
     const takings = recipients.map((address) => books.take(content, address, this.#beganAt))
     for (const { mail, fate } of takings) this.#world.note(`${this.#site.key} takes ${mail.key} <${fate.address}>`)
-    this.#say('250 2.0.0 taken\r\n', takings, random.below(20) === 0 ? random.below(20) * slowMs : 0)
+    this.#say('250 2.0.0 taken\r\n', takings, random.below(5) === 0 ? random.below(20) * slowMs : 0)
   }
 
   #say(text: string, takings: readonly Taking[] = [], thinkMs = 0): void {

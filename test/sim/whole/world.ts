@@ -76,6 +76,9 @@ interface Thread {
   /** Channels that came before that. */
   early: [string, WireEnd<never, never>][]
   deaths: number
+  /** Deaths one behind the other, and the start of this life. */
+  failures: number
+  bornAt: number
   owner: OwnerService | undefined
   scheduler: SchedulerService | undefined
   deliver: DeliverService | undefined
@@ -203,8 +206,10 @@ export class World {
       this.books.crashed()
     }
     this.#bury(thread)
-    const delay = Math.min(100 * 2 ** Math.min(thread.deaths, 7), 10 * SECOND) + this.random.below(300)
+    // As the supervisor does: who lived for long starts with a fresh back-off.
+    thread.failures = this.clock.now() - thread.bornAt > 30 * SECOND ? 1 : thread.failures + 1
     thread.deaths++
+    const delay = Math.min(100 * 2 ** Math.min(thread.failures - 1, 7), 10 * SECOND) + this.random.below(300)
     const power = this.#power
     const again = (): void => {
       if (power !== this.#power) return
@@ -231,7 +236,8 @@ export class World {
   #bury(thread: Thread): void {
     thread.life?.end()
     thread.net?.end()
-    Object.assign(thread, { ...blankThread(thread.name), deaths: thread.deaths })
+    const { name, deaths, failures, bornAt } = thread
+    Object.assign(thread, { ...blankThread(name), deaths, failures, bornAt })
   }
 
   #newReign(): void {
@@ -245,6 +251,7 @@ export class World {
     const life = new Life(`${name}#${thread.deaths}.${this.clock.now()}`, this.clock, (error) => this.failed(error))
     assert.ok(!thread.life, `${name} lives twice`)
     thread.life = life
+    thread.bornAt = this.clock.now()
     this.note(`${name} starts`)
     for (const peer of this.threads.values()) {
       if (peer === thread || !peer.life?.alive || !talk(name, peer.name)) continue
@@ -543,7 +550,7 @@ export class World {
 
 function blankThread(name: string): Thread {
   const nothing = { life: undefined, join: undefined, owner: undefined, scheduler: undefined, deliver: undefined, net: undefined }
-  return { name, early: [], deaths: 0, ...nothing }
+  return { name, early: [], deaths: 0, failures: 0, bornAt: 0, ...nothing }
 }
 
 function talk(a: string, b: string): boolean {
