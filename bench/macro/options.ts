@@ -38,7 +38,7 @@ Options
   --connections N          at once (default 50)
   --messages N             a run, for Rohrpost; peers get as many as fit the same time (default: by suite)
   --runs N                 paired runs; figures are medians (default 5)
-  --tls                    STARTTLS on both sides
+  --tls                    STARTTLS on both sides; --peers plain runs Rohrpost without, paired
   --per-connection N       messages a connection (default: all)
   --pipelining             MAIL, RCPT and DATA in one write
   --neutral                Debian's smtp-source and smtp-sink instead of ours

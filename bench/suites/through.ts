@@ -20,7 +20,9 @@ import { Child } from '../../test/support/process.ts'
 import { SmtpClient } from '../../test/support/smtp-client.ts'
 import { serverTls } from '../../test/support/tls.ts'
 
-const PEERS: Readonly<Record<string, Peer>> = { postfix, haraka }
+/** This checkout without TLS, for comparison with itself. */
+const plain: Peer = { ...rohrpost, name: 'plain' }
+const PEERS: Readonly<Record<string, Peer>> = { postfix, haraka, plain }
 const STALL_MS = 30_000
 const MESSAGES_MIN = 200
 const HANDSHAKES = 400
@@ -79,9 +81,13 @@ function contestantsOf(options: BenchOptions): Peer[] {
   return [rohrpost, ...options.peers.map((name) => PEERS[name] as Peer)]
 }
 
+function speaksTls(peer: Peer, { options }: Job): boolean {
+  return options.tls && peer !== plain
+}
+
 async function enter(peer: Peer, job: Job, folder: string): Promise<Contestant> {
   progress(`starting ${peer.name}`)
-  const tls = job.options.tls ? { cert: serverTls.cert, key: serverTls.key } : undefined
+  const tls = speaksTls(peer, job) ? { cert: serverTls.cert, key: serverTls.key } : undefined
   const sinkTls = tls ? { cert: serverTls.certPem, key: serverTls.keyPem } : undefined
   const sink = job.options.neutral ? await NeutralSink.start() : await Sink.start({ tls: sinkTls })
   mkdirSync(folder, { recursive: true })
@@ -109,7 +115,14 @@ async function send(contestant: Contestant, job: Job, messages: number): Promise
   const before = running.cpuUs()
   const sending = options.neutral
     ? runNeutralSource(running.port, messages, bytes, options.connections)
-    : runSource({ ...options, port: running.port, messages, bytes, perConnection: options.perConnection || Number.MAX_SAFE_INTEGER })
+    : runSource({
+        ...options,
+        tls: speaksTls(peer, job),
+        port: running.port,
+        messages,
+        bytes,
+        perConnection: options.perConnection || Number.MAX_SAFE_INTEGER,
+      })
   const both = Promise.all([sending, arrived])
   const [source, arrivedAt] = await during(() => `${peer.name} ${bytes} bytes: ${sink.messages} of ${messages}`, both)
   const seconds = arrivedAt === undefined ? source.seconds : (arrivedAt - source.startedAt) / 1000
@@ -182,7 +195,7 @@ async function oneSize(job: Job, messages: number, folder: string): Promise<Outc
     }
     const outcomes: Outcome[] = []
     for (const [index, contestant] of contestants.entries()) {
-      const handshakes = job.options.tls ? await handshakesPerCore(contestant.running) : undefined
+      const handshakes = speaksTls(contestant.peer, job) ? await handshakesPerCore(contestant.running) : undefined
       outcomes.push(outcome(contestant, job.bytes, runs[index] ?? [], runs[0] ?? [], handshakes))
     }
     return outcomes
