@@ -6,7 +6,7 @@
 // the message's fault, and the others go on over a new connection; a few times in a row, it is the site's.
 
 import { assert } from '../lib/assert.ts'
-import { backoffDelay } from './backoff.ts'
+import { backoffDelay } from '../lib/backoff.ts'
 import { Connection, type Path, type SiteState } from './model.ts'
 import type { ConnectionEnd, Reaction } from './ports.ts'
 import type { ReadyQueue } from './ready.ts'

@@ -1,6 +1,7 @@
 // What a settlement, an expiry, a warning or an operator makes of a group. Pure.
 
 import { unreachable } from '../lib/assert.ts'
+import { backoffDelay } from '../lib/backoff.ts'
 import type { Random } from '../lib/prng.ts'
 import { EventType } from './ports.ts'
 import type { AdminOrder, BlockedRef, DsnAction, DsnRecipient, RetryPolicy, SpoolEvent, SpoolReply } from './ports.ts'
@@ -27,14 +28,6 @@ export interface Origin {
   readonly peerDeliverBy: boolean
   readonly expired: boolean
   readonly lastAttemptAt: number
-}
-
-const JITTER = 0.1
-
-/** Doubling from `firstMs` to `maxMs`, ±10 %. `attempts` are those made so far, from 1. */
-export function retryDelayMs(attempts: number, retry: RetryPolicy, random: Random): number {
-  const base = Math.min(retry.firstMs * 2 ** Math.min(attempts - 1, 40), retry.maxMs)
-  return Math.round(base * (1 - JITTER + 2 * JITTER * random.float()))
 }
 
 /** RFC 3461 §4.1: without NOTIFY failures and delays are reported, success is not. */
@@ -131,7 +124,7 @@ function reschedule(
   random: Random,
 ): GroupRecord {
   const attempts = group.attempts + 1
-  const due = settlement.finishedAt + retryDelayMs(attempts, retry, random)
+  const due = settlement.finishedAt + backoffDelay(attempts, retry, random)
   return {
     ...group,
     pending,

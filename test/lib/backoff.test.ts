@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { backoffDelay } from '../../src/lib/backoff.ts'
 import { Prng } from '../../src/lib/prng.ts'
-import { backoffDelay } from '../../src/queue/backoff.ts'
 
 const limits = { firstMs: 60_000, maxMs: 3_600_000 }
 

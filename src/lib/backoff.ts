@@ -1,6 +1,6 @@
 // Doubling delays with jitter, for paths and for messages. Pure.
 
-import type { Random } from '../lib/prng.ts'
+import type { Random } from './prng.ts'
 
 /** Share by which a delay varies to each side, so that what failed together does not return together. */
 const JITTER = 0.1
