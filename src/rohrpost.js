@@ -15,7 +15,10 @@ const EXIT_USAGE = 2
 /** Compiled code is kept in a directory of the user's own: one in /tmp could be filled by somebody else. */
 function keepCompiledCode() {
   try {
-    nodeModule.enableCompileCache(join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'rohrpost'))
+    const directory = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'rohrpost')
+    nodeModule.enableCompileCache(directory)
+    // The call is for this thread; those that it starts look here.
+    process.env.NODE_COMPILE_CACHE = process.env.NODE_COMPILE_CACHE || directory
   } catch {
     // Without a home there is no cache, and the start takes a little longer.
   }
