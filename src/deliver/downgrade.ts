@@ -280,11 +280,13 @@ export class SevenBitConverter {
 
 const IDENTITY: readonly string[] = ['', '7bit', '8bit', 'binary']
 
+/** One that is not closed goes on to the end: looking for it again from each character within would take the square of it. */
+const COMMENT = String.raw`\((?:[^)\\]|\\(?:[^]|$))*(?:\)|$)`
+const QUOTED = String.raw`"((?:[^"\\]|\\(?:[^]|$))*)(?:"|$)`
 /** Blanks and comments (RFC 5322 §3.2.2). */
-const CFWS = String.raw`(?:\s|\((?:[^()\\]|\\[^])*\))*`
-const QUOTED = String.raw`"((?:[^"\\]|\\[^])*)"`
+const CFWS = String.raw`(?:\s|${COMMENT})*`
 /** A parameter (RFC 2045 §5.1): name, quoted value, plain value. Or text that is none and may look like one. */
-const PARAMETER = new RegExp(String.raw`;${CFWS}([^\s;="()]+)${CFWS}=${CFWS}(?:${QUOTED}|([^\s;"]+))|${QUOTED}|\((?:[^()\\]|\\[^])*\)`, 'g')
+const PARAMETER = new RegExp(String.raw`;${CFWS}([^\s;="()]+)${CFWS}=${CFWS}(?:${QUOTED}|([^\s;"]+))|${QUOTED}|${COMMENT}`, 'g')
 
 /** The boundary of a multipart, '' when there is none. It may come in pieces (RFC 2231 §3). */
 function boundaryOf(value: string): string {
