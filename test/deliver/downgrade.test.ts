@@ -90,6 +90,11 @@ const ROWS: readonly Row[] = [
     ),
   },
   {
+    name: 'a quotation that is not closed goes on to the end of the field',
+    from: lines('Content-Type: multipart/mixed; x="; boundary=bad', '', '--bad', '', '\xc3\xbc', '--bad--'),
+    to: lines('Content-Type: multipart/mixed; x="; boundary=bad', '', '--bad', '', '??', '--bad--'),
+  },
+  {
     name: 'a comment that looks like a boundary is none',
     from: lines(
       'Content-Type: multipart/mixed (x; boundary=bad); boundary = (why) "ok"',
