@@ -40,6 +40,8 @@ export class MessageGoneError extends Error {
 }
 
 const GROUPS_PER_CHUNK = 500
+/** What of a recent body is read at once. A peer that keeps up with more than that would have the thread for itself. */
+const READ_NOW_BYTES_MAX = 1024 * 1024
 
 interface OpenSegment {
   readonly path: string
@@ -127,7 +129,8 @@ class ExtentStream implements BodyStream {
       const extent = this.#extents[i] as Extent
       if (start < extent.length) {
         const want = Math.min(length, extent.length - start)
-        const n = await this.#read(this.#files[i] as FileHandle, buffer, at, want, extent.offset + start)
+        const now = this.#recent && offset < READ_NOW_BYTES_MAX
+        const n = await this.#read(now, this.#files[i] as FileHandle, buffer, at, want, extent.offset + start)
         // A short body must end the transfer, never a message cut off in silence.
         if (n === 0 && want > 0) throw Object.assign(new Error(`body segment ${extent.segment} is too short`), { code: 'EIO' })
         return n
@@ -141,8 +144,8 @@ class ExtentStream implements BodyStream {
     this.#release()
   }
 
-  #read(file: FileHandle, buffer: Buffer, at: number, length: number, position: number): number | Promise<number> {
-    if (this.#recent) return this.#disk.readNow(file, buffer, at, length, position)
+  #read(now: boolean, file: FileHandle, buffer: Buffer, at: number, length: number, position: number): number | Promise<number> {
+    if (now) return this.#disk.readNow(file, buffer, at, length, position)
     return this.#disk.read(file, buffer, at, length, position)
   }
 }

@@ -112,6 +112,27 @@ describe('body segments', () => {
     await bench.finish()
   })
 
+  // Pieces of a 1 GB message were all in memory once: the peer took them as fast as they were read, and nothing else ran.
+  it('a large recent body leaves the thread to others while it is read', async () => {
+    const world = realWorld()
+    const bench = await Bench.open(world, { ...SMALL, segmentBytes: 16 * 1024 * 1024 }, [0])
+    const [id] = (await acceptMany(bench, 1, 4_000_000)) as [MessageId]
+    const reader = await bench.reader()
+    const message = reader.message(id)
+    assert.ok(message)
+    const stream = await reader.openBody(message, true)
+    let othersRanAt = -1
+    let at = 0
+    setImmediate(() => (othersRanAt = at))
+    const piece = Buffer.alloc(128 * 1024)
+    while (at < stream.bytes) at += await stream.read(at, piece, 0, piece.length)
+    assert.ok(othersRanAt > 0 && othersRanAt < 2 * 1024 * 1024, `others ran at ${othersRanAt}`)
+    stream.close()
+    await reader.close()
+    await bench.finish()
+    world.end()
+  })
+
   it('a crash leaves no bytes of messages that were never committed', async () => {
     const world = memoryWorld(3)
     const bench = await Bench.open(world, SMALL, [0])
