@@ -216,11 +216,16 @@ export function drop<R>(q: QueueState<R>, conn: Connection<R>): void {
   q.openConnections--
   q.thread(conn.thread).connections--
   q.drive(conn.path.site)
+}
+
+/** While places are free: the site that waits for one the longest. Whether it still has a use for it shows when it is driven. */
+export function nextStarved<R>(q: QueueState<R>): SiteState<R> | undefined {
+  if (q.openConnections >= q.settings.connectionsTotal) return undefined
   for (const site of q.starved) {
     q.starved.delete(site)
-    q.drive(site)
-    break
+    return site
   }
+  return undefined
 }
 
 /** Forgets a connection that is down when the last of its rows is settled or returned. */

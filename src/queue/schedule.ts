@@ -15,7 +15,7 @@ import type { Random } from '../lib/prng.ts'
 import { shardOf } from '../spool/ids.ts'
 import type { MessageId, QueueRow, Settled } from '../spool/types.ts'
 import { beginScan, endScan, isLeftOut, makeRoom, rowWent } from './backlog.ts'
-import { connectionIsDown, connectionIsUp, drop, onConnectionTime, release, wakeSite } from './connect.ts'
+import { connectionIsDown, connectionIsUp, drop, nextStarved, onConnectionTime, release, wakeSite } from './connect.ts'
 import { absentBinding, explanationOf, pageOfRows, summarise, viewOf } from './explain.ts'
 import { driveSite, disinherit, giveBack, postpone, pulled, settledBy } from './grant.ts'
 import { cleanUp } from './janitor.ts'
@@ -441,7 +441,9 @@ export class Scheduler<Route = unknown> {
 
   #flush(): void {
     const q = this.#q
-    for (let site = q.dirty.pop(); site; site = q.dirty.pop()) this.#driveOne(site)
+    // Who waits for a place comes before the site that has just left one.
+    const next = (): SiteState<Route> | undefined => nextStarved(q) ?? q.dirty.pop()
+    for (let site = next(); site; site = next()) this.#driveOne(site)
     askRoutes(q)
     const { expired, warned, bounced } = q.outbox
     if (expired.length + warned.length + bounced.length === 0) return

@@ -526,6 +526,33 @@ test('a connection that asked before its last message was settled makes room onc
   assert.equal(b.host.opened.length, 2)
 })
 
+// Each was given the free place, and the other waited for one that nobody had: for its next mail, or for ever.
+test('a place that a site has no use for any more goes to the next that waits for one', () => {
+  const inA = { id: 97, group: 0 }
+  const noUse: [string, (b: Bench) => void][] = [
+    ['its mail is gone', (b) => b.scheduler.settled([{ kind: 'gone', ...inA }])],
+    ['it is suspended', (b) => b.scheduler.suspend('a', Infinity, 'for a test')],
+  ]
+  for (const [why, happen] of noUse) {
+    const b = bench({ connectionsTotal: 1 })
+    for (const name of ['z', 'a', 'b']) {
+      b.scheduler.announce([row(name.charCodeAt(0), { domain: `${name}.example` })])
+      routeTo(b, `${name}.example`, name)
+    }
+    const first = up(b)
+    assert.deepEqual(b.host.takeIds(), [122])
+    happen(b)
+    b.scheduler.settled([{ kind: 'gone', id: 122, group: 0 }])
+    b.scheduler.pull(first, 1)
+    b.scheduler.connectionDown(first, CLOSED)
+    assert.deepEqual(
+      b.host.opened.slice(1).map(({ site }) => site),
+      ['b'],
+      why,
+    )
+  }
+})
+
 test('sources of a pool share by weight, and one that is backed off is passed over', () => {
   const settings: Partial<SchedulerSettings> = {
     pools: [
