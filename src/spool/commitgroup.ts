@@ -29,6 +29,8 @@ export interface ChangeOp {
   readonly request: ChangeRequest
   /** Called once, when the outcome is durable: whether the group was changed by it. */
   readonly done: (changed: boolean) => void
+  /** The committer's: it counts them as they are handed in. */
+  number: number
   /** Id for the notification, 0 until one is needed; the same when the commit is retried. */
   dsnId: MessageId
   /** Its events are in the log; a retry does not write them again. */

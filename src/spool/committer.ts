@@ -31,10 +31,19 @@ export interface CommitterPorts extends GroupContext {
   isFull(): Promise<boolean>
 }
 
+/** What was handed in when it was counted. */
+interface Count {
+  accepts: number
+  changes: number
+  repairs: number
+}
+
 interface Waiter {
   readonly resolve: () => void
   /** Without it the waiter waits through failures. */
   readonly reject?: (error: Error) => void
+  /** Waits for so much only; without it until nothing is left to commit. */
+  readonly until?: Count
 }
 
 export class Committer {
@@ -43,6 +52,9 @@ export class Committer {
   #changes: ChangeOp[] = []
   #repairs: Repair[] = []
   #waiters: Waiter[] = []
+  /** Handed in so far. */
+  readonly #handed: Count = { accepts: 0, changes: 0, repairs: 0 }
+  /** Changes of operators among those that wait. */
   #urgent = 0
   #running = false
   #settleDue = false
@@ -92,12 +104,14 @@ export class Committer {
 
   accept(message: Accepted): void {
     this.#accepts.push(message)
+    this.#handed.accepts++
     this.#kick()
   }
 
   change(op: ChangeOp): void {
     this.#changes.push(op)
-    if (op.request.kind === 'admin') this.#urgent++
+    op.number = ++this.#handed.changes
+    if (isUrgent(op)) this.#urgent++
     this.#awaitCompany()
     this.#kick()
   }
@@ -110,6 +124,7 @@ export class Committer {
 
   repair(op: Repair): void {
     this.#repairs.push(op)
+    this.#handed.repairs++
     this.#kick()
   }
 
@@ -124,7 +139,7 @@ export class Committer {
     return this.flush()
   }
 
-  /** Resolves when everything handed in is durable, rejects at the next failure. */
+  /** Resolves when everything handed in, meanwhile too, is durable; rejects at the next failure. */
   async flush(): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#waiters.push({ resolve, reject })
@@ -133,10 +148,10 @@ export class Committer {
     await this.#ports.shard.events.write([])
   }
 
-  /** Resolves when everything handed in is durable, however long that takes. */
-  idle(): Promise<void> {
+  /** Resolves when everything handed in before is durable, however long that takes and whatever comes meanwhile. */
+  caughtUp(): Promise<void> {
     return new Promise<void>((resolve) => {
-      this.#waiters.push({ resolve })
+      this.#waiters.push({ resolve, until: { ...this.#handed } })
       this.#kick()
     })
   }
@@ -214,7 +229,21 @@ export class Committer {
     shard.slab.reset()
     if (outcome instanceof Batch) this.#succeeded(probe, group.finish(outcome))
     else await this.#failed(group, outcome)
+    if (this.#waiters.length > 0) this.#tellCaughtUp()
     this.eventsWaiting()
+  }
+
+  /** After a commit: nothing is in flight, and what does not wait is done. New mail and repairs keep their order, changes need not. */
+  #tellCaughtUp(): void {
+    const accepts = this.#handed.accepts - this.#accepts.length
+    const repairs = this.#handed.repairs - this.#repairs.length
+    let oldest = Infinity
+    for (const { number } of this.#changes) if (number < oldest) oldest = number
+    const isDue = ({ until }: Waiter): boolean =>
+      until !== undefined && until.accepts <= accepts && until.repairs <= repairs && until.changes < oldest
+    const due = this.#waiters.filter(isDue)
+    this.#waiters = this.#waiters.filter((waiter) => !isDue(waiter))
+    for (const waiter of due) waiter.resolve()
   }
 
   /** The batch when it is on disk, else why it is not. Anything that is not the disk's fault is a bug and ends the thread. */
@@ -262,28 +291,31 @@ export class Committer {
     return this.#accepts.splice(0, n)
   }
 
-  /** One change a group and commit; further ones wait for their turn, in order. */
+  /** One change a group and commit; further ones wait for their turn, in order. Of a million that wait only the first are looked at. */
   #takeChanges(): ChangeOp[] {
     const taken: ChangeOp[] = []
     const left: ChangeOp[] = []
     const seen = new Set<string>()
-    for (const op of this.#changes) {
+    let n = 0
+    for (; n < this.#changes.length && Math.max(taken.length, left.length) < this.#limit; n++) {
+      const op = this.#changes[n] as ChangeOp
       const key = `${op.id}.${op.group}`
-      if (taken.length >= this.#limit || seen.has(key)) left.push(op)
+      if (seen.has(key)) left.push(op)
       else taken.push(op)
       seen.add(key)
     }
-    this.#setChanges(left)
-    this.#settleDue = left.length > 0
+    this.#changes.splice(0, n, ...left)
+    this.#urgent -= taken.filter(isUrgent).length
+    this.#settleDue = this.#changes.length > 0
     this.#settleTimer?.cancel()
     this.#settleTimer = undefined
     return taken
   }
 
-  #setChanges(changes: ChangeOp[]): void {
-    this.#changes = changes
-    this.#urgent = 0
-    for (const op of changes) if (op.request.kind === 'admin') this.#urgent++
+  /** They come again before all others. */
+  #putBack(changes: readonly ChangeOp[]): void {
+    this.#changes.unshift(...changes)
+    this.#urgent += changes.filter(isUrgent).length
   }
 
   #succeeded(probe: boolean, postponed: ChangeOp[]): void {
@@ -296,7 +328,7 @@ export class Committer {
       this.#limit = Math.min(this.#limit * 2, GROUP_OPS_MAX)
     }
     if (postponed.length === 0) return
-    this.#setChanges([...postponed, ...this.#changes])
+    this.#putBack(postponed)
     this.#pause()
   }
 
@@ -308,7 +340,7 @@ export class Committer {
     this.#failures++
     this.#limit = Math.max(1, Math.floor(Math.min(this.#limit, group.size) / 2))
     const refusal: SpoolError = { kind: full ? 'full' : 'failed', cause: cause.message }
-    this.#setChanges([...group.fail(refusal), ...this.#changes])
+    this.#putBack(group.fail(refusal))
     if (this.#failures > 1) this.#refuseWaiting(refusal)
     const waiters = this.#waiters
     this.#waiters = waiters.filter((waiter) => !waiter.reject)
@@ -357,4 +389,9 @@ export class Committer {
 /** EIO, ENOSPC and the like; Node's own codes (ERR_…) are bugs. */
 function isDiskError(error: Error): boolean {
   return /^E[A-Z0-9]+$/.test(errorCode(error))
+}
+
+/** Somebody waits for it. */
+function isUrgent({ request }: ChangeOp): boolean {
+  return request.kind === 'admin'
 }

@@ -195,7 +195,7 @@ export class SpoolOwner {
     try {
       const older: [Shard, Rest][] = []
       for (const { shard, committer } of this.#owned) {
-        await committer.idle()
+        await committer.caughtUp()
         if (!(await ready())) return count
         const { rows, rest } = rowsIn(shard, GROUPS, fresh, true)
         if (!(await tell(rows.reverse()))) return count
@@ -330,7 +330,7 @@ export class SpoolOwner {
   #change(ref: RowRef, request: ChangeRequest, done: (changed: boolean) => void): void {
     const owned = this.#byShard.get(shardOf(ref.id))
     assert(owned, 'change of a group in a shard of another owner')
-    owned.committer.change({ id: ref.id, group: ref.group, request, done, dsnId: 0, logged: false })
+    owned.committer.change({ id: ref.id, group: ref.group, request, done, number: 0, dsnId: 0, logged: false })
   }
 
   /** False when `tell` stopped it. */

@@ -557,6 +557,23 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       assert.equal(all.length, 3002)
     })
 
+    // It waited until nothing was left to commit. Under steady load there always is, and a new scheduler heard of no older mail.
+    test('a rescan begins although new mail never ends', async (bench) => {
+      await bench.accept([RED])
+      let more = true
+      const results: Promise<unknown>[] = []
+      bench.host.onAnnounce = () => {
+        if (more) results.push(bench.begin([BLUE], bodyOf(10, 1)).result)
+      }
+      results.push(bench.begin([BLUE], bodyOf(10, 1)).result)
+      const scanned = bench.owner.rescan(() => true).then((count) => count > 0)
+      const begun = await Promise.race([scanned, bench.drive(turns(500)).then(() => false)])
+      more = false
+      assert.ok(begun)
+      await bench.drive(bench.owner.flush())
+      await Promise.all(results)
+    })
+
     test('a rescan stops when it is not wanted any more', async (bench) => {
       for (let i = 0; i < 5; i++) await bench.accept(Array.from({ length: 1000 }, (_, n) => to(`u@d${n}.example`)))
       let batches = 0
