@@ -26,6 +26,8 @@ import { kindOf, ownerOf, threadNames } from './threads/topology.ts'
 const TICKET_KEY_BYTES = 48
 /** Flushing and closing after everything was drained. */
 const STOP_MS_MAX = 10_000
+/** For the outcomes of deliveries that were cut off. */
+const SETTLE_MS_MAX = 2000
 
 /** A reason not to start, with the exit code of the process. */
 export class StartError extends Error {
@@ -235,14 +237,21 @@ class Server {
     const { drainSessionsMsMax, drainDeliveriesMsMax } = this.#config.limits
     await this.#drain('net', drainSessionsMsMax)
     await this.#drain('deliver', drainDeliveriesMsMax)
-    const ended = this.#supervisor.names().map((name) => this.#supervisor.ended(name))
-    this.#supervisor.broadcast({ kind: 'main.stop' })
-    await this.#within(Promise.all(ended), STOP_MS_MAX)
+    // What was delivered is written down before those who do it end.
+    await this.#end((name) => kindOf(name) === 'deliver', SETTLE_MS_MAX)
+    await this.#end((name) => kindOf(name) !== 'deliver', STOP_MS_MAX)
     await this.#supervisor.terminateAll()
     this.#control.close()
     this.#lock.release()
     this.#log.info('stopped')
     process.exit(0)
+  }
+
+  async #end(which: (name: string) => boolean, msMax: number): Promise<void> {
+    const names = this.#supervisor.names().filter(which)
+    const ended = Promise.all(names.map((name) => this.#supervisor.ended(name)))
+    for (const name of names) this.#supervisor.send(name, { kind: 'main.stop' })
+    await this.#within(ended, msMax)
   }
 
   async #drain(kind: 'net' | 'deliver', msMax: number): Promise<void> {

@@ -32,6 +32,7 @@ export class DeliverService implements DeliverHost {
   #router: Router
   #scheduler: Sender<DeliverToScheduler> | undefined
   #draining = false
+  #onSettled: (() => void) | undefined
 
   constructor(options: DeliverServiceOptions) {
     this.#options = options
@@ -92,6 +93,13 @@ export class DeliverService implements DeliverHost {
     this.#maybeDrained()
   }
 
+  /** Cuts all connections. `settled` follows once the owners have what became of it on their books, perhaps never. */
+  abort(settled: () => void): void {
+    this.#onSettled = settled
+    this.core.abort()
+    this.#maybeDrained()
+  }
+
   /** Groups that are granted here, or settled and not acknowledged. */
   held(): RowRef[] {
     return [...this.core.held(), ...this.#ledger.unsettled()]
@@ -137,6 +145,10 @@ export class DeliverService implements DeliverHost {
   }
 
   #maybeDrained(): void {
-    if (this.#draining && this.core.connections === 0 && this.#ledger.isEmpty) this.#options.drained()
+    if (this.core.connections > 0 || !this.#ledger.isEmpty) return
+    if (this.#draining) this.#options.drained()
+    const settled = this.#onSettled
+    this.#onSettled = undefined
+    settled?.()
   }
 }

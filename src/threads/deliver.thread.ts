@@ -69,10 +69,8 @@ thread.run({
   peer,
   reload: (next) => service.configure(settingsOf(next), makeRouter(next)),
   drain: () => service.drain(),
-  stop: () => {
-    service.core.abort()
-    void reader.close().finally(() => thread.exit())
-  },
+  // Main's patience ends it if the owners do not answer.
+  stop: () => service.abort(() => void reader.close().finally(() => thread.exit())),
   ask: (verb, args, answer) => {
     if (verb !== 'trace') return answer.end(`a deliver thread has no verb ${verb}`)
     traces.add(args, answer)

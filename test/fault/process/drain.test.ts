@@ -144,3 +144,31 @@ test('a delivery that gets no reply in time is given up, marked, and tried again
   assert.equal(peer.contents, 2)
   await eventually(10_000, 'the queue is empty', async () => (await queued(next)).length === 0 || undefined)
 })
+
+// What was settled when the time was over went to a thread that ended at the same moment, or nowhere.
+test('who has got a message does not get it again when the rest of its recipients were given up', async () => {
+  using folder = new TempFolder('drain')
+  let contents = 0
+  const extensions = ['PIPELINING', 'ENHANCEDSTATUSCODES', '8BITMIME', 'LIMITS RCPTMAX=2']
+  await using peer = await Peer.start(({ verb }) => (verb === 'content' && ++contents === 2 ? { then: 'deaf' } : undefined), { extensions })
+  const config = {
+    routes: [{ domain: '*', to: `smtp://127.0.0.1:${peer.port}` }],
+    limits: { drainDeliveriesMsMax: '1s' },
+    retry: { first: '100ms', max: '1s', expire: '1h' },
+  }
+  const all = ['a@x.test', 'b@x.test', 'c@x.test', 'd@x.test']
+  const server = await startServer(config, folder.path)
+  {
+    using client = await SmtpClient.connect(server.port())
+    await client.expect(250, 'EHLO test')
+    assert.equal((await client.send('a@example.org', all, 'Subject: x\r\n\r\nx\r\n')).code, 250)
+  }
+  await peer.until(20_000, 'the second content is there', () => peer.contents === 2)
+  assert.ok((await stopped(server)) < 1000 + FEW_SECONDS_MS)
+  await using next = await startServer(config, folder.path)
+  await eventually(10_000, 'the queue is empty', async () => (await queued(next)).length === 0 || undefined)
+  assert.deepEqual(
+    peer.taken.flatMap(({ to }) => to),
+    all,
+  )
+})
