@@ -56,6 +56,14 @@ export class Client implements SmtpHost {
     this.#watch()
   }
 
+  /** The server ends the connection, as at its stop. */
+  cut(): void {
+    if (this.#closed || this.#gone) return
+    this.#gone = true
+    this.#closed = true
+    this.#turn(() => this.#session.onEnd(this.#life.clock.now()))
+  }
+
   // ---- The session's side ----
 
   write(bytes: Buffer): void {

@@ -25,6 +25,10 @@ export interface Faults {
   readonly operator: boolean
   /** Much mail for one fast site at once, so that connections get several messages at a time. */
   readonly rush: boolean
+  /** The configuration is loaded again while mail goes. */
+  readonly reload: boolean
+  /** Stops in good order, with more or less patience, and starts. */
+  readonly restart: boolean
 }
 
 export const CALM: Faults = {
@@ -40,7 +44,12 @@ export const CALM: Faults = {
   fullDisk: false,
   operator: false,
   rush: false,
+  reload: false,
+  restart: false,
 }
+
+/** Drawn last, so that what older seeds guard stays what it was. */
+const LATE: readonly string[] = ['reload', 'restart']
 
 export interface Plan {
   readonly seed: number
@@ -51,8 +60,10 @@ export interface Plan {
 /** Everything about the run of a seed is drawn from it, its faults too: most seeds have several kinds. */
 export function planOf(seed: number): Plan {
   const random = new Prng(seed)
-  const faults = Object.fromEntries(Object.keys(CALM).map((kind) => [kind, random.below(5) < 2])) as unknown as Faults
-  return { seed, faults, messages: 30 + random.below(120) }
+  const draw = (kinds: readonly string[]): object => Object.fromEntries(kinds.map((kind) => [kind, random.below(5) < 2]))
+  const early = draw(Object.keys(CALM).filter((kind) => !LATE.includes(kind)))
+  const messages = 30 + random.below(120)
+  return { seed, faults: { ...early, ...draw(LATE) } as Faults, messages }
 }
 
 const SITES = 8
@@ -219,6 +230,7 @@ function trouble(world: World, random: Prng, faults: Faults): void {
   if (faults.freezes) {
     strew(world, random, 60, () => freezeOne(world, random, random.below(10) === 0 ? random.below(8 * SECOND) : random.below(600)))
   }
+  if (faults.reload) strew(world, random, 1 + random.below(12), () => world.reload())
   if (faults.operator) strew(world, random, 60, () => world.operate(ACTIONS[random.below(ACTIONS.length)] as (typeof ACTIONS)[number]))
   diskTrouble(world, random, faults)
 }
@@ -322,10 +334,12 @@ async function pass(world: World, plan: Plan): Promise<void> {
   const random = new Prng(plan.seed ^ 0x5eed)
   await world.start()
   tempt(world, random, plan.faults)
-  const cuts = Array.from({ length: plan.faults.power ? 1 + random.below(5) : 0 }, () => badTime(random)).toSorted((a, b) => a - b)
-  for (const at of cuts) {
+  const timesOf = (on: boolean): number[] => Array.from({ length: on ? 1 + random.below(5) : 0 }, () => badTime(random))
+  const cuts = timesOf(plan.faults.power).map((at) => ({ at, act: () => world.cutPower() }))
+  const stops = timesOf(plan.faults.restart).map((at) => ({ at, act: () => world.restart(random.below(20 * SECOND)) }))
+  for (const { at, act } of [...cuts, ...stops].toSorted((a, b) => a.at - b.at)) {
     await runUntil(world, world.startedAt + at)
-    await world.cutPower()
+    await act()
   }
   await runUntil(world, world.startedAt + TROUBLE_MS)
   heal(world)

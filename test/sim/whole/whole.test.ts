@@ -54,6 +54,7 @@ const GUARDS: readonly (readonly [what: string, seed: number, kinds: readonly (k
   ['changes wait until lost receptions are logged', 17, ['dns', 'deliver', 'owner', 'slowDisk', 'rush']],
   ['settlements count that come before all deliver threads have spoken', 27, ['remote', 'deliver', 'scheduler', 'freezes', 'slowDisk']],
   ['nothing is granted before all deliver threads have spoken', 15, ['remote', 'deliver', 'scheduler', 'freezes', 'slowDisk']],
+  ['what a stop cuts off is written down before its threads end', 95, ['remote', 'restart']],
   ['what a deliver thread settled counts as held', 13, ['owner', 'power', 'freezes', 'diskErrors', 'operator', 'rush']],
 ]
 

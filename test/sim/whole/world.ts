@@ -4,11 +4,12 @@
 import assert from 'node:assert/strict'
 import { parseConfig } from '../../../src/config/parse.ts'
 import type { Config } from '../../../src/config/schema.ts'
+import type { DeliverSettings } from '../../../src/deliver/dispatcher.ts'
 import { deliverLimits } from '../../../src/deliver/limits.ts'
 import { Router } from '../../../src/deliver/route.ts'
 import { Prng } from '../../../src/lib/prng.ts'
 import { MemoryResolver } from '../../../src/net/resolver-memory.ts'
-import type { SiteLimits } from '../../../src/queue/ports.ts'
+import type { SchedulerSettings, SiteLimits } from '../../../src/queue/ports.ts'
 import { schedulerSettings } from '../../../src/queue/settings.ts'
 import { limitsFor } from '../../../src/queue/shaping.ts'
 import type { SmtpSessionConfig } from '../../../src/session/smtp/config.ts'
@@ -121,6 +122,10 @@ export class World {
   readonly #options: WorldOptions
   readonly #sitesByAddress = new Map<string, RemoteSite>()
   readonly #limits = new Map<string, RemoteSite>()
+  /** Clients of each owner's life. */
+  readonly #clients = new Map<Life, Client[]>()
+  /** Threads that die now are not started again. */
+  #stopping = false
   /** Starts of the machine. */
   #power = 0
   #failure: { readonly error: unknown } | undefined
@@ -212,7 +217,7 @@ export class World {
     const delay = Math.min(100 * 2 ** Math.min(thread.failures - 1, 7), 10 * SECOND) + this.random.below(300)
     const power = this.#power
     const again = (): void => {
-      if (power !== this.#power) return
+      if (power !== this.#power || this.#stopping) return
       if (life.underWay > 0) this.clock.after(5, again)
       else this.#spawn(name)
     }
@@ -231,6 +236,57 @@ export class World {
     this.books.indexes.clear()
     await this.run(this.random.below(3 * SECOND))
     await this.start()
+  }
+
+  /** SIGTERM in main's order, and a start: what a site took is on the books, unless the disk or a dead thread is in the way. */
+  async restart(patienceMs: number): Promise<void> {
+    this.#stopping = true
+    this.#count('restart')
+    this.note('the server stops')
+    const delivers = this.#living().flatMap(({ life, deliver }) => (deliver ? [{ life, deliver }] : []))
+    const owners = this.#living().flatMap(({ life, owner }) => (owner ? [{ life, owner }] : []))
+    for (const { life, deliver } of delivers) life.enter(() => deliver.drain(), true)
+    await this.run(patienceMs, () => delivers.every(({ deliver }) => deliver.core.connections === 0 && deliver.held().length === 0))
+    let settled = 0
+    let closed = 0
+    for (const { life, deliver } of delivers) life.enter(() => deliver.abort(() => settled++), true)
+    await this.run(2 * SECOND, () => settled === delivers.length)
+    for (const { life, owner } of owners) {
+      life.enter(() => {
+        for (const client of this.#clients.get(life) ?? []) client.cut()
+        void owner.owner.close().then(() => closed++)
+      }, true)
+    }
+    await this.run(10 * SECOND, () => closed === owners.length)
+    if (settled < delivers.length || closed < owners.length || this.diskFault) this.books.crashed()
+    const lives = this.#living().map(({ life }) => life)
+    for (const thread of this.threads.values()) this.#bury(thread)
+    await this.run(HOUR, () => lives.every(({ underWay }) => underWay === 0))
+    this.books.indexes.clear()
+    this.#stopping = false
+    this.#power++
+    await this.start()
+  }
+
+  /** SIGHUP: the threads hear of it one after the other. */
+  reload(): void {
+    this.#count('reload')
+    for (const { life, deliver, scheduler } of this.#living()) {
+      this.clock.after(this.random.below(20), () => {
+        life.enter(() => {
+          deliver?.configure(this.#deliverSettings(), this.#router(life))
+          scheduler?.scheduler.configure(this.#schedulerSettings())
+          scheduler?.arm()
+        }, true)
+      })
+    }
+  }
+
+  #living(): (Thread & { life: Life })[] {
+    return [...this.threads.values()].flatMap((thread) => {
+      const { life } = thread
+      return life?.alive ? [{ ...thread, life }] : []
+    })
   }
 
   #bury(thread: Thread): void {
@@ -323,6 +379,20 @@ export class World {
     return { ...options, disk: this.#diskOf(life), segmentBytes: 256 * 1024, eventFileBytes: 32 * 1024 }
   }
 
+  #schedulerSettings(): Partial<SchedulerSettings> {
+    const { residentEntries } = this.#options
+    return { ...schedulerSettings(this.config), ...(residentEntries !== undefined && { residentEntries }) }
+  }
+
+  #deliverSettings(): DeliverSettings {
+    return {
+      sources: [{ name: 'default', hello: this.config.hostname }],
+      limits: deliverLimits(this.config.limits),
+      allowHosts: [],
+      ownAddresses: [],
+    }
+  }
+
   async #beginScheduler(thread: Thread, life: Life): Promise<(peer: string, end: Any) => void> {
     const service = new SchedulerService({
       netThreads: this.#options.net,
@@ -330,10 +400,7 @@ export class World {
       shards: this.config.limits.shards,
       clock: life.clock,
       random: new Prng(this.random.u32()),
-      settings: {
-        ...schedulerSettings(this.config),
-        ...(this.#options.residentEntries !== undefined && { residentEntries: this.#options.residentEntries }),
-      },
+      settings: this.#schedulerSettings(),
       log: this.#log(thread.name),
     })
     thread.scheduler = service
@@ -362,10 +429,7 @@ export class World {
     const service = new DeliverService({
       netThreads: this.#options.net,
       deliver: {
-        sources: [{ name: 'default', hello: this.config.hostname }],
-        limits: deliverLimits(this.config.limits),
-        allowHosts: [],
-        ownAddresses: [],
+        ...this.#deliverSettings(),
         reader,
         clock: life.clock,
         transport: net,
@@ -448,10 +512,15 @@ export class World {
 
   /** A client hands the letter to one of the net threads that are up. */
   submit(letter: Letter): void {
+    if (this.#stopping) return
     const open = [...this.threads.values()].filter(({ owner, life }) => owner && life?.alive)
     const thread = open[this.random.below(open.length)]
     const seed = this.random.u32()
-    thread?.life?.enter(() => new Client(this, thread.life as Life, (thread.owner as OwnerService).owner, letter, seed))
+    if (!thread?.life) return
+    const { life, owner } = thread
+    const clients = this.#clients.get(life) ?? []
+    this.#clients.set(life, clients)
+    life.enter(() => clients.push(new Client(this, life, (owner as OwnerService).owner, letter, seed)))
   }
 
   /** An operator does something to a row that the scheduler knows. */
@@ -462,7 +531,8 @@ export class World {
   }
 
   releaseAll(): void {
-    for (const row of this.#thread('scheduler').scheduler?.scheduler.rows({ state: 'held' }).rows ?? []) this.#admin('release', [row])
+    // Also what is under way and was held meanwhile.
+    for (const row of this.#thread('scheduler').scheduler?.scheduler.rows({}).rows ?? []) this.#admin('release', [row])
   }
 
   #admin(action: AdminOrder['action'], rows: readonly RowRef[]): void {
