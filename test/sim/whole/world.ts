@@ -328,7 +328,8 @@ export class World {
       (error: unknown) => {
         // What a disk that fails at a start means to a thread: another start.
         this.note(`${name} does not start: ${String(error)}`)
-        if (life.alive && errorCode(error) !== '') this.kill(name)
+        if (!life.alive) return
+        if (errorCode(error) !== '') this.kill(name)
         else this.failed(error)
       },
     )
