@@ -126,6 +126,8 @@ export class Conversation {
   /** Who connected; XCLIENT changes `client`, not the right to say XCLIENT. */
   readonly peer: ClientFacts
   client: ClientFacts
+  /** XCLIENT told of a client whose address its proxy does not know: `client` keeps the one before, whose rights it has not. */
+  clientUnknown = false
   now: number
   readonly startedAt: number
 
@@ -242,6 +244,6 @@ export class Conversation {
     this.helo = ''
     this.esmtp = false
     this.account = ''
-    this.mayRelay = this.config.mayRelay(this.client.address)
+    this.mayRelay = !this.clientUnknown && this.config.mayRelay(this.client.address)
   }
 }

@@ -22,7 +22,7 @@ export function proceedXclient(c: Conversation, line: CommandLine): void {
   c.host.write(c.prepared.greeting)
 }
 
-/** An address that the proxy does not know stays the one before; LOGIN alone makes an authenticated client. */
+/** An address that the proxy does not know stays the one before, without its rights; LOGIN alone makes an authenticated client. */
 function apply(c: Conversation, attributes: XclientAttributes): void {
   const { ADDR, PORT, HELO, LOGIN, DESTADDR, DESTPORT } = attributes
   const { client } = c
@@ -32,6 +32,7 @@ function apply(c: Conversation, attributes: XclientAttributes): void {
     localAddress: DESTADDR || client.localAddress,
     localPort: DESTPORT ? Number(DESTPORT) : client.localPort,
   }
+  if (ADDR !== undefined) c.clientUnknown = ADDR === ''
   if (HELO !== undefined) c.proxiedHelo = HELO
   c.startOver()
   if (!LOGIN) return
