@@ -285,7 +285,9 @@ export class SmtpClient {
 
   #cutOff(what: string): Failure {
     const stage = this.stage
-    return { kind: this.#endKind(false), stage, reply: { code: 0, enhanced: '4.4.2', text: `${what} while ${WAITING[stage] ?? stage}` } }
+    // A peer that restarts, or is tired of waiting for work, has nothing against the site's mail.
+    const kind = stage === 'idle' ? 'closed' : this.#endKind(false)
+    return { kind, stage, reply: { code: 0, enhanced: '4.4.2', text: `${what} while ${WAITING[stage] ?? stage}` } }
   }
 
   #nonsense(): Failure {
