@@ -1,7 +1,7 @@
 // The edits of one commit group: gathered first, written in one go. Owner thread.
 
 import { encodeExtents, encodeGroup, encodeHigh, encodeInline, encodeLeft, encodeShare } from './record.ts'
-import type { BodyShare, GroupRecord, HighMarks, StoredBody, ValueSpace } from './record.ts'
+import type { BodyShare, GroupRecord, HighMarks, StoredBody, Totals, ValueSpace } from './record.ts'
 import type { IndexWriter } from './disk.ts'
 import { bodyKey, groupKey, HIGH_KEY, leftKey, messageKey } from './keys.ts'
 import { sharesOf } from './segments.ts'
@@ -84,8 +84,10 @@ export class Batch {
     this.#removeMessage(id, true, true)
   }
 
-  high(marks: HighMarks): void {
-    this.#edits.push({ kind: 'high', value: encodeHigh(this.#space, marks) })
+  /** To be called last: `before` is what the index holds without this batch. */
+  high(marks: HighMarks, before: Totals): void {
+    const totals = { messages: before.messages + this.messages, groups: before.groups + this.groups }
+    this.#edits.push({ kind: 'high', value: encodeHigh(this.#space, marks, totals) })
   }
 
   write(writer: IndexWriter): void {

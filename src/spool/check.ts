@@ -47,7 +47,7 @@ class ShardCheck {
   readonly #findings: Finding[]
   readonly #sizes = new Map<number, number>()
   readonly #ends = new Map<number, number>()
-  #high = 0
+  #high = decodeHigh(undefined)
   messages = 0
   groups = 0
   recipients = 0
@@ -64,9 +64,10 @@ class ShardCheck {
   }
 
   async run(): Promise<void> {
-    this.#high = decodeHigh(this.#index.get(HIGH_KEY)).sequence
+    this.#high = decodeHigh(this.#index.get(HIGH_KEY))
     await this.#readSizes()
     await this.#checkMessages()
+    this.#checkTotals()
     this.#checkSegments()
     await this.#checkEvents()
   }
@@ -153,7 +154,7 @@ class ShardCheck {
     this.messages++
     this.bytes += message.envelope.bytes
     const name = idToText(id)
-    if (sequenceOf(id) >= this.#high) this.#say('error', `${name} is above the high-water mark: its id may be used again`)
+    if (sequenceOf(id) >= this.#high.sequence) this.#say('error', `${name} is above the high-water mark: its id may be used again`)
     if (groups === 0) this.#say('notice', `${name} has no recipients left`)
     else if ((left ?? 1) !== groups) this.#say('error', `${name} has ${groups} groups, its counter says ${left ?? 1}`)
     const { body, envelope } = message
@@ -170,6 +171,12 @@ class ShardCheck {
       else if (share.end > size) this.#say('error', `body of ${idToText(id)} is cut off: ${segmentName(segment)} has ${size} bytes`)
       this.#ends.set(segment, Math.max(this.#ends.get(segment) ?? 0, share.end))
     }
+  }
+
+  #checkTotals(): void {
+    const { messages, groups } = this.#high
+    if (messages === this.messages && groups === this.groups) return
+    this.#say('notice', `${this.messages} messages in ${this.groups} groups are here, the totals say ${messages} in ${groups}`)
   }
 
   /** B records against what the messages say, and against the files. */

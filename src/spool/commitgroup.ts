@@ -121,10 +121,8 @@ export class CommitGroup {
     for (const message of this.#accepts) this.#accept(batch, message)
     for (const plan of this.#plans) this.#apply(batch, plan)
     for (const repair of this.#repairs) this.#repair(batch, repair)
-    if (reserve || shard.wantsBlock()) {
-      this.#marks = shard.nextBlock()
-      batch.high(this.#marks)
-    }
+    if (reserve || shard.wantsBlock()) this.#marks = shard.nextBlock()
+    if (this.#marks || batch.messages !== 0 || batch.groups !== 0) batch.high(this.#marks ?? shard.marks, shard)
     return batch
   }
 

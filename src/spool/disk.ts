@@ -56,8 +56,6 @@ export interface SpoolIndex {
   /** Visits keys from `from` (inclusive) up to `to` (exclusive). */
   scan(from: Buffer, to: Buffer, visit: IndexVisitor, options?: ScanOptions): void
   count(from: Buffer, to: Buffer): number
-  /** Of all keys. Costs nothing. */
-  countAll(): number
   /**
    * Before `commit`: room on the disk for so many bytes of values in so many edits; with `newMail` some is left for
    * others. Rejects (ENOSPC) when there is none.

@@ -4,7 +4,7 @@
 //   R id(7) group(2)   group: queue row and pending recipients
 //   C id(7)            number of groups left, of messages that began with more than one
 //   B segment(7) id(7) a message's bytes in a body segment: liveness and compaction without reading messages
-//   H                  high-water marks that ids and segment numbers stay below
+//   H                  high-water marks that ids and segment numbers stay below, and how many messages and groups there are
 //
 // Numbers are big-endian, so that keys sort as they do. The functions return one scratch buffer each, valid until
 // their next call: the index copies keys at once.

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { SpoolFiles } from './disk.ts'
 import { SHARDS_MAX } from './ids.ts'
 
-const FORMAT = 1
+const FORMAT = 2
 const META_BYTES_MAX = 4096
 
 export interface SpoolMeta {

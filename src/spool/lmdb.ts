@@ -127,10 +127,6 @@ class LmdbIndex implements SpoolIndex {
     return pages * stats.pageSize + (this.#headroom?.bytes ?? 0)
   }
 
-  countAll(): number {
-    return (this.#root.getStats() as Stats).entryCount
-  }
-
   /** For the writer: `file` is where LMDB keeps its pages. Slots of readers that died are freed too. */
   async makeRoom(files: SpoolFiles, file: string): Promise<void> {
     this.#root.readerCheck()

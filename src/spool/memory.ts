@@ -133,10 +133,6 @@ class MemoryIndex implements SpoolIndex {
     return this.#table.keys(text(from), text(to)).length
   }
 
-  countAll(): number {
-    return this.#table.values.size
-  }
-
   async commit(write: (writer: IndexWriter) => void): Promise<void> {
     const edits: [string, Buffer | undefined][] = []
     let bytes = 0
@@ -410,7 +406,6 @@ function faultyIndex(index: SpoolIndex, check: () => void): SpoolIndex {
     get: (key) => index.get(key),
     scan: (from, to, visit, options) => index.scan(from, to, visit, options),
     count: (from, to) => index.count(from, to),
-    countAll: () => index.countAll(),
     reserve: (valueBytes, edits, newMail) => index.reserve(valueBytes, edits, newMail),
     commit: async (write) => {
       check()

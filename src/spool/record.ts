@@ -321,14 +321,29 @@ export interface HighMarks {
   readonly segment: number
 }
 
-export function encodeHigh(space: ValueSpace, high: HighMarks): Buffer {
-  const value = space.take(16)
-  value.writeDoubleLE(high.sequence, 0)
-  value.writeDoubleLE(high.segment, 8)
+/** What the index holds: a start does not count a million records. */
+export interface Totals {
+  readonly messages: number
+  readonly groups: number
+}
+
+const NO_MARKS: HighMarks & Totals = { sequence: 0, segment: 0, messages: 0, groups: 0 }
+
+export function encodeHigh(space: ValueSpace, { sequence, segment }: HighMarks, { messages, groups }: Totals): Buffer {
+  const value = space.take(32)
+  value.writeDoubleLE(sequence, 0)
+  value.writeDoubleLE(segment, 8)
+  value.writeDoubleLE(messages, 16)
+  value.writeDoubleLE(groups, 24)
   return value
 }
 
-export function decodeHigh(value: Buffer | undefined): HighMarks {
-  if (!value) return { sequence: 0, segment: 0 }
-  return { sequence: value.readDoubleLE(0), segment: value.readDoubleLE(8) }
+export function decodeHigh(value: Buffer | undefined): HighMarks & Totals {
+  if (!value) return NO_MARKS
+  return {
+    sequence: value.readDoubleLE(0),
+    segment: value.readDoubleLE(8),
+    messages: value.readDoubleLE(16),
+    groups: value.readDoubleLE(24),
+  }
 }

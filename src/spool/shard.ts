@@ -6,8 +6,7 @@ import type { Batch } from './batch.ts'
 import type { SpoolDisk, SpoolIndex } from './disk.ts'
 import { EventLog } from './eventlog.ts'
 import { messageId, sequenceOf } from './ids.ts'
-import { BODIES, groupKey, GROUPS, HIGH_KEY, idRange, leftKey, LEFTS, messageKey } from './keys.ts'
-import type { KeyRange } from './keys.ts'
+import { groupKey, GROUPS, HIGH_KEY, idRange, leftKey, messageKey } from './keys.ts'
 import { bodiesDirectory, eventsDirectory, shardDirectory, spoolDirectory } from './layout.ts'
 import type { SpoolLog } from './ports.ts'
 import { decodeGroup, decodeHigh, decodeLeft, decodeMessage } from './record.ts'
@@ -52,8 +51,8 @@ export class Shard {
   readonly segments: Segments
   readonly events: EventLog
   readonly slab: Slab = new Slab()
-  messages = 0
-  groups = 0
+  messages: number
+  groups: number
   #nextSequence: number
   #nextSegment: number
   #high: HighMarks
@@ -63,7 +62,10 @@ export class Shard {
     this.disk = options.disk
     this.index = index
     this.events = events
-    this.#high = decodeHigh(index.get(HIGH_KEY))
+    const high = decodeHigh(index.get(HIGH_KEY))
+    this.#high = high
+    this.messages = high.messages
+    this.groups = high.groups
     this.#nextSequence = Math.max(this.#high.sequence, 1)
     this.#nextSegment = Math.max(this.#high.segment, 1)
     this.segments = new Segments({
@@ -103,6 +105,11 @@ export class Shard {
   wantsBlock(): boolean {
     const left = this.#high.sequence - this.#nextSequence
     return left < SEQUENCE_BLOCK / 2 || this.#high.segment - this.#nextSegment < SEGMENT_BLOCK / 2
+  }
+
+  /** The marks in force. */
+  get marks(): HighMarks {
+    return this.#high
   }
 
   nextBlock(): HighMarks {
@@ -187,14 +194,6 @@ export class Shard {
     await recoverSegments(options.disk, directory, this.index, this.segments, options.log)
     await this.disk.syncDirectory(shardDirectory(options.dataDir, options.shard))
     await this.disk.syncDirectory(spoolDirectory(options.dataDir))
-    this.groups = this.#count(GROUPS)
-    // Messages lie on many pages: whatever is no other record is one.
-    const marks = this.index.get(HIGH_KEY) ? 1 : 0
-    this.messages = this.index.countAll() - this.groups - this.#count(LEFTS) - this.#count(BODIES) - marks
-  }
-
-  #count({ from, to }: KeyRange): number {
-    return this.index.count(from, to)
   }
 
   /** Copies an extent, or as much as fits, into `target` at `at`; answers where it ends. */

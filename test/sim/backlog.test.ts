@@ -77,9 +77,10 @@ for (const seed of SEEDS) {
     }
     world.run(10 * HOUR)
     world.checkBooks()
-    // All that can go has gone: nothing for a live site is left behind.
+    // All that can go has gone: nothing for a live site is left behind, but for what its peer has deferred again and again.
     const leftOver = world.owners.flatMap(({ rows }) => [...rows.values()]).filter(({ facts }) => !/^d[0-2]-/.test(facts.domain))
-    assert.equal(leftOver.length, 0, `${leftOver.length} for live sites are left`)
+    const waiting = leftOver.filter(({ facts }) => facts.attempts < 7 || facts.due <= world.now)
+    assert.deepEqual(waiting, [], `${waiting.length} for live sites are left`)
     assert.ok(world.warnings > 3_000 && world.expiries > 100)
     finish(world, dead)
     assert.equal(world.delivered.length, new Set(world.delivered.map(({ id }) => id)).size, 'delivered twice')

@@ -138,10 +138,11 @@ describe('records', () => {
         slab.reset()
         assert.equal(decodeLeft(encodeLeft(slab, left)), left)
         assert.deepEqual(decodeShare(encodeShare(slab, { liveBytes: a, end: b })), { liveBytes: a, end: b })
-        assert.deepEqual(decodeHigh(encodeHigh(slab, { sequence: a, segment: b })), { sequence: a, segment: b })
+        const high = { sequence: a, segment: b, messages: left, groups: 2 * left }
+        assert.deepEqual(decodeHigh(encodeHigh(slab, high, high)), high)
       }),
     )
-    assert.deepEqual(decodeHigh(undefined), { sequence: 0, segment: 0 })
+    assert.deepEqual(decodeHigh(undefined), { sequence: 0, segment: 0, messages: 0, groups: 0 })
   })
 
   it('a record of another version is refused', () => {

@@ -590,7 +590,7 @@ export function spoolSuite(name: string, makeWorld: () => World): void {
       await assert.rejects(Bench.open(world), { name: 'SpoolFormatError' })
       await assert.rejects(drive(world, SpoolReader.open(world.dataDir, { disk: world.disk })), { name: 'SpoolFormatError' })
       const repaired = await drive(world, world.disk.open(`${spoolDirectory(world.dataDir)}/meta.json`, 'write'))
-      await drive(world, world.disk.write(repaired, [Buffer.from('{"format":1')], 0))
+      await drive(world, world.disk.write(repaired, [Buffer.from('{"format":2')], 0))
       await drive(world, world.disk.close(repaired))
       return Bench.open(world)
     })

@@ -80,13 +80,13 @@ test('a disk that has no room for a spool', async (t) => {
 const META: readonly (readonly [text: string, why: RegExp])[] = [
   ['', /spool\/meta\.json is damaged/],
   ['not json\n', /spool\/meta\.json is damaged/],
-  ['{"format":1', /spool\/meta\.json is damaged/],
+  ['{"format":2', /spool\/meta\.json is damaged/],
   ['null', /has format undefined/],
   ['[]', /has format undefined/],
-  ['{"format":99,"shards":4}', /has format 99, this program knows 1/],
-  ['{"format":1,"shards":0}', /has 0 shards/],
-  ['{"format":1,"shards":4000}', /has 4000 shards/],
-  ['{"format":1,"shards":"4"}', /has 4 shards/],
+  ['{"format":99,"shards":4}', /has format 99, this program knows 2/],
+  ['{"format":2,"shards":0}', /has 0 shards/],
+  ['{"format":2,"shards":4000}', /has 4000 shards/],
+  ['{"format":2,"shards":"4"}', /has 4 shards/],
 ]
 
 test('a spool/meta.json that is damaged or of another program', async () => {

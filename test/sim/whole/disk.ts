@@ -45,7 +45,6 @@ function indexOf(life: Life, index: SpoolIndex): SpoolIndex {
     get: (key) => index.get(key),
     scan: (from, to, visit, options) => index.scan(from, to, visit, options),
     count: (from, to) => index.count(from, to),
-    countAll: () => index.countAll(),
     reserve: (valueBytes, edits, newMail) => within(life, index.reserve(valueBytes, edits, newMail)),
     commit: (write) => within(life, index.commit(write)),
     refresh: () => index.refresh(),
