@@ -3,8 +3,9 @@
 
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { askServer } from '../../src/cli/control.ts'
 import { freePort } from '../../test/support/ports.ts'
-import { rohrpost as command, startServer, type Server } from '../../test/support/server.ts'
+import { startServer, type Server } from '../../test/support/server.ts'
 import { eventually } from '../../test/support/wait.ts'
 import type { BenchOptions } from '../macro/options.ts'
 import { memoryBytes } from '../macro/proc.ts'
@@ -25,11 +26,15 @@ interface Times {
   readonly memoryBytes: number
 }
 
-/** Recipients that the scheduler knows, by the gauge of the metrics; NaN before it answers. */
-async function scheduled(configPath: string): Promise<number> {
-  const { stdout } = await command(['metrics', '--config', configPath])
+/**
+ * Recipients that the scheduler knows, by the gauge of the metrics; NaN before it answers. Asked by the socket: a process
+ * for each question would take one of the cores.
+ */
+async function scheduled(dataDir: string): Promise<number> {
+  const rows: string[] = []
+  await askServer({ dataDir, verb: 'metrics', args: {} }, (row) => void rows.push(String(row)))
   let sum = NaN
-  for (const match of stdout.matchAll(/^rohrpost_queue\{[^}]*\} (\S+)$/gm)) sum = (Number.isNaN(sum) ? 0 : sum) + Number(match[1])
+  for (const match of rows.join('\n').matchAll(/^rohrpost_queue\{[^}]*\} (\S+)$/gm)) sum = (Number.isNaN(sum) ? 0 : sum) + Number(match[1])
   return sum
 }
 
@@ -41,7 +46,7 @@ async function oneRestart(config: Readonly<Record<string, unknown>>, folder: str
   try {
     const readyMs = performance.timeOrigin + performance.now() - startedAt
     const scheduling = eventually(DEADLINE_MS, 'everything is scheduled', async () =>
-      (await scheduled(server.configPath)) >= total ? performance.timeOrigin + performance.now() : undefined,
+      (await scheduled(server.dataDir)) >= total ? performance.timeOrigin + performance.now() : undefined,
     )
     const [firstAt, scheduledAt] = await Promise.all([first, scheduling])
     return { readyMs, firstDeliveryMs: firstAt - startedAt, scheduledMs: scheduledAt - startedAt, memoryBytes: memoryBytes(server.pid) }
