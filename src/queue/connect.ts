@@ -65,10 +65,11 @@ function hindranceOf<R>(q: QueueState<R>, path: Path<R>): Hindrance | undefined 
 }
 
 /**
- * Whether a connection that asks for work will begin it soon. One that still has messages on hand gets more only when it
+ * Whether a connection that asks for work will begin it soon, and its thread can take the outcome. One that still has messages on hand gets more only when it
  * asked just now and usually sends so many in a quarter of a second: nothing shall wait behind a message that takes long.
  */
 export function takesWork<R>(q: QueueState<R>, conn: Connection<R>): boolean {
+  if (q.thread(conn.thread).behind) return false
   if (conn.onHand === 0) return true
   return q.now - conn.askedAt <= LOOK_AHEAD_MS && conn.onHand * 1000 <= conn.speed.perSecond(q.now) * LOOK_AHEAD_MS
 }
@@ -127,7 +128,7 @@ function open<R>(q: QueueState<R>, path: Path<R>, thread: DeliverThread<R>): voi
 function leastBusy<R>(q: QueueState<R>): DeliverThread<R> | undefined {
   let least: DeliverThread<R> | undefined
   for (const thread of q.threads.values()) {
-    if (thread.up && (!least || thread.connections < least.connections)) least = thread
+    if (thread.up && !thread.behind && (!least || thread.connections < least.connections)) least = thread
   }
   return least
 }

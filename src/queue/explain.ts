@@ -163,6 +163,8 @@ function readyBinding<R>(q: QueueState<R>, row: number, site: SiteState<R>): Bin
   const suspension = q.suspension(site)
   if (suspension) return { limit: 'suspended', value: date(suspension.until), origin: suspension.reason }
   if (q.threadsUp().length === 0) return { limit: 'deliverThread', value: 'none', origin: 'threads.deliver' }
+  if (q.threadsUp().every((thread) => thread.behind))
+    return { limit: 'outcomes', value: 'wait to be written', origin: 'the spool cannot be written, or is slower than the deliveries' }
   const tenant = q.tenantOf(row)
   const tenantFreeAt = tenant.freeAt(q.now)
   if (tenantFreeAt > q.now)

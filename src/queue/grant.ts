@@ -53,7 +53,8 @@ export function driveSite<R>(q: QueueState<R>, site: SiteState<R>): void {
 
 function serveWaiting<R>(q: QueueState<R>, path: Path<R>): void {
   for (;;) {
-    const conn = path.waiting.findLast((one) => one.onHand === 0) ?? path.waiting.findLast((one) => takesWork(q, one))
+    const isDone = (one: Connection<R>): boolean => one.onHand === 0 && takesWork(q, one)
+    const conn = path.waiting.findLast(isDone) ?? path.waiting.findLast((one) => takesWork(q, one))
     if (!conn) return
     // Limits may have become smaller since it asked.
     if (isWorn(conn, path)) close(q, conn)

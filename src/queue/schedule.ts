@@ -154,11 +154,20 @@ export class Scheduler<Route = unknown> {
     this.#leave()
   }
 
+  /** A thread that is `behind` gets no work until it is not: what it has delivered waits for the owners' commits. */
+  deliverThreadBehind(index: number, behind: boolean): void {
+    this.#enter()
+    this.#q.thread(index).behind = behind
+    if (!behind) this.#driveAll()
+    this.#leave()
+  }
+
   /** Its connections are gone and its grants return, after a pause for settlements that are under way. */
   deliverThreadDown(index: number): void {
     this.#enter()
     const q = this.#q
     q.thread(index).up = false
+    q.thread(index).behind = false
     for (const conn of q.connections.values()) if (conn.thread === index) drop(q, conn)
     this.#eachRow((row) => {
       if (isInFlight(q, row) && this.#threadOf(row) === index) this.#bringBack(row)

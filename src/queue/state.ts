@@ -21,6 +21,8 @@ const CONNECTION_NUMBER_END = 0x7fff_ffff
 export interface DeliverThread<R> {
   readonly index: number
   up: boolean
+  /** It has so many outcomes that their owners have not written down that it gets no more work. */
+  behind: boolean
   /** Connections that are not down. */
   connections: number
   /** Stands for all that the thread held before this scheduler started. */
@@ -124,7 +126,7 @@ export class QueueState<R> {
     if (!thread) {
       const inherited = new Connection<R>(this.connectionNumber(), index, undefined)
       inherited.state = 'up'
-      thread = { index, up: false, connections: 0, inherited }
+      thread = { index, up: false, behind: false, connections: 0, inherited }
       this.threads.set(index, thread)
       this.connections.set(inherited.number, inherited)
     }

@@ -281,6 +281,8 @@ export type DeliverToScheduler =
   | { readonly kind: 'deliver.up'; readonly conn: number }
   | { readonly kind: 'deliver.pull'; readonly conn: number; readonly want: number; readonly onHand: number }
   | { readonly kind: 'deliver.returned'; readonly conn: number; readonly items: readonly ReturnedItem[]; readonly reason: ReturnReason }
+  /** So many outcomes wait for the owners that it wants no more work; later, that it does again. */
+  | { readonly kind: 'deliver.behind'; readonly behind: boolean }
   | { readonly kind: 'deliver.down'; readonly conn: number; readonly down: ConnectionDown }
 
 /** scheduler -> deliver. */

@@ -129,6 +129,9 @@ export class SchedulerService implements SchedulerHost<Destination> {
       case 'deliver.returned':
         this.scheduler.returned(message.conn, message.items, message.reason)
         break
+      case 'deliver.behind':
+        this.scheduler.deliverThreadBehind(index, message.behind)
+        break
       case 'deliver.down':
         this.#threadOf.delete(message.conn)
         this.scheduler.connectionDown(message.conn, message.down)

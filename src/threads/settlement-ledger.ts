@@ -13,7 +13,8 @@ export class SettlementLedger {
   readonly #netThreads: number
   readonly #owners = new Map<string, Sender<DeliverToOwner>>()
   /** Settlements by batch number that their owner has not acknowledged. */
-  readonly #unacknowledged = new Map<number, { readonly owner: string; readonly settlements: Packed }>()
+  readonly #unacknowledged = new Map<number, { readonly owner: string; readonly count: number; readonly settlements: Packed }>()
+  #count = 0
   #nextBatch = 1
 
   constructor(netThreads: number) {
@@ -22,7 +23,12 @@ export class SettlementLedger {
 
   /** Whether every settlement is on the books. */
   get isEmpty(): boolean {
-    return this.#unacknowledged.size === 0
+    return this.#count === 0
+  }
+
+  /** Settlements that no owner has acknowledged. */
+  get count(): number {
+    return this.#count
   }
 
   settle(settlements: readonly Settlement[]): void {
@@ -36,7 +42,8 @@ export class SettlementLedger {
     for (const [owner, list] of split) {
       const batch = this.#nextBatch++
       const packed = packSettlements(list)
-      this.#unacknowledged.set(batch, { owner, settlements: packed })
+      this.#unacknowledged.set(batch, { owner, count: list.length, settlements: packed })
+      this.#count += list.length
       this.#owners.get(owner)?.sendSoon({ kind: 'deliver.settle', batch, settlements: packed })
     }
   }
@@ -50,6 +57,7 @@ export class SettlementLedger {
   }
 
   acknowledged({ batch }: OwnerToDeliver): void {
+    this.#count -= this.#unacknowledged.get(batch)?.count ?? 0
     this.#unacknowledged.delete(batch)
   }
 

@@ -197,3 +197,29 @@ test('a host that calls back is a bug', () => {
   b.host.askRoute = () => b.scheduler.tick()
   assert.throws(() => b.scheduler.announce([row(1)]), /called the scheduler back/)
 })
+
+// Outcomes that could not be written gathered without end while mail went on, and a crash sent all of it again.
+test('a deliver thread whose outcomes wait for the spool gets no more, another goes on, and explain says why', () => {
+  const b = bench({}, 2)
+  b.scheduler.announce(rowsOf(10, 1))
+  routeTo(b, 'example.org', 'site', { connections: 4 })
+  const first = b.host.opened[0]
+  assert.ok(first)
+  b.scheduler.connectionUp(first.conn)
+  b.scheduler.deliverThreadBehind(first.thread, true)
+  b.scheduler.pull(first.conn, 1)
+  assert.deepEqual(b.host.takeIds(), [])
+  pass(b, 10_000)
+  const others = b.host.opened.slice(1)
+  assert.ok(others.length > 0 && others.every(({ thread }) => thread !== first.thread))
+  const second = others[0]?.conn ?? 0
+  b.scheduler.connectionUp(second)
+  b.scheduler.pull(second, 1)
+  assert.deepEqual(b.host.takeIds(), [1])
+  b.scheduler.deliverThreadBehind(1 - first.thread, true)
+  assert.equal(b.scheduler.explain([{ id: 2, group: 0 }])[0]?.binding.limit, 'outcomes')
+  b.scheduler.pull(second, 1)
+  assert.deepEqual(b.host.takeIds(), [])
+  b.scheduler.deliverThreadBehind(1 - first.thread, false)
+  assert.deepEqual(b.host.takeIds(), [2])
+})

@@ -4,12 +4,18 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { MessageChannel } from 'node:worker_threads'
+import { defaultLimits } from '../../src/config/limits.ts'
+import { deliverLimits } from '../../src/deliver/limits.ts'
+import type { Router } from '../../src/deliver/route.ts'
 import { ManualClock } from '../../src/lib/clock.ts'
 import { Prng } from '../../src/lib/prng.ts'
+import type { Settlement } from '../../src/spool/types.ts'
 import { Channel, type Sender } from '../../src/threads/channel.ts'
-import type { SchedulerToDeliver, SchedulerToOwner } from '../../src/threads/messages.ts'
+import { DeliverService } from '../../src/threads/deliver-service.ts'
+import type { DeliverToOwner, DeliverToScheduler, SchedulerToDeliver, SchedulerToOwner } from '../../src/threads/messages.ts'
 import { packRows } from '../../src/threads/messages.ts'
 import { SchedulerService } from '../../src/threads/scheduler-service.ts'
+import { MemoryReader } from '../deliver/support/spool.ts'
 
 class Remembered<Out> implements Sender<Out> {
   readonly sent: Out[] = []
@@ -86,4 +92,39 @@ test('what waits in the port of a channel that was closed is not heard', async (
   for (let i = 0; i < 10; i++) await turn()
   assert.deepEqual(heard, ['first'])
   port2.close()
+})
+
+function settlement(id: number): Settlement {
+  const origin = { site: 'smtp://192.0.2.1:25', source: 'default', peer: '', peerDsn: false, peerDeliverBy: false, tls: '' }
+  return { id, group: 0, results: [], places: 1, ...origin, startedAt: 0, finishedAt: 0 }
+}
+
+test('outcomes that wait for their owner stop new work, until half of them are written; a new scheduler hears of it', () => {
+  const clock = new ManualClock()
+  const deliver = new DeliverService({
+    netThreads: 1,
+    deliver: { reader: new MemoryReader(), clock, sources: [], limits: deliverLimits(defaultLimits), allowHosts: [], ownAddresses: [] },
+    router: {} as Router,
+    log: { warn: () => undefined, error: () => undefined },
+    closed: () => undefined,
+    drained: () => undefined,
+  })
+  const scheduler = new Remembered<DeliverToScheduler>()
+  const owner = new Remembered<DeliverToOwner>()
+  deliver.schedulerUp(scheduler)
+  deliver.ownerUp('net.1', owner)
+  const told = (of: Remembered<DeliverToScheduler>): boolean[] =>
+    of.sent.flatMap((one) => (one.kind === 'deliver.behind' ? [one.behind] : []))
+  for (let id = 1; id <= 4000; id++) deliver.settle([settlement(id)])
+  assert.deepEqual(told(scheduler), [])
+  deliver.settle([settlement(4001)])
+  assert.deepEqual(told(scheduler), [true])
+  const successor = new Remembered<DeliverToScheduler>()
+  deliver.schedulerUp(successor)
+  assert.deepEqual(told(successor), [true])
+  const batches = owner.sent.map(({ batch }) => batch)
+  for (const batch of batches.slice(0, 2000)) deliver.fromOwner({ kind: 'spool.ack', batch })
+  assert.deepEqual(told(successor), [true])
+  deliver.fromOwner({ kind: 'spool.ack', batch: batches[2000] as number })
+  assert.deepEqual(told(successor), [true, false])
 })
