@@ -106,6 +106,7 @@ const CHECKS: readonly ((shaped: Shaped) => ConfigProblem[])[] = [
         : [],
     ),
   ({ relayFrom }) => everybody('relayFrom', relayFrom, 'would let everybody relay; name the networks that may'),
+  ({ proxyFrom }) => everybody('proxyFrom', proxyFrom, 'would let everybody choose an address, one that may relay too; name your proxies'),
   ({ xclientFrom }) => everybody('xclientFrom', xclientFrom, 'would let everybody be whom they like; name your proxies'),
   ({ accounts }) => {
     const names = accounts.map((account) => account.name)

@@ -230,7 +230,7 @@ export interface UserConfig {
   relayFrom?: string[]
   /**
    * Networks of proxies: their connections must begin with a PROXY header, nobody else's may, or anybody could choose
-   * an address.
+   * an address. Everybody (`0.0.0.0/0`, `::/0`) is refused.
    */
   proxyFrom?: string[]
   /** Networks that are offered XCLIENT, such as a filter in front of us. They are believed whatever they say. */
