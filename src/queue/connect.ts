@@ -65,8 +65,9 @@ function hindranceOf<R>(q: QueueState<R>, path: Path<R>): Hindrance | undefined 
 }
 
 /**
- * Whether a connection that asks for work will begin it soon, and its thread can take the outcome. One that still has messages on hand gets more only when it
- * asked just now and usually sends so many in a quarter of a second: nothing shall wait behind a message that takes long.
+ * Whether a connection that asks for work will begin it soon, and its thread can take the outcome. One that still has
+ * messages on hand gets more only when it asked just now and usually sends so many in a quarter of a second: nothing shall
+ * wait behind a message that takes long.
  */
 export function takesWork<R>(q: QueueState<R>, conn: Connection<R>): boolean {
   if (q.thread(conn.thread).behind) return false

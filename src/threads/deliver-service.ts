@@ -165,7 +165,7 @@ export class DeliverService implements DeliverHost {
   }
 
   #maybeDrained(): void {
-    if (this.core.connections > 0 || !this.#ledger.isEmpty) return
+    if (this.core.connections > 0 || this.#ledger.count > 0) return
     if (this.#draining) this.#options.drained()
     const settled = this.#onSettled
     this.#onSettled = undefined

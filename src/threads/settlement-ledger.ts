@@ -21,11 +21,6 @@ export class SettlementLedger {
     this.#netThreads = netThreads
   }
 
-  /** Whether every settlement is on the books. */
-  get isEmpty(): boolean {
-    return this.#count === 0
-  }
-
   /** Settlements that no owner has acknowledged. */
   get count(): number {
     return this.#count

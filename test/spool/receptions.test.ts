@@ -38,3 +38,22 @@ test('an owner that is closed at once takes what it was told with it', async () 
   await bench.close()
   assert.ok(acknowledged)
 })
+
+test('a recipient that is not ASCII is not received again by each start', async () => {
+  const world = memoryWorld()
+  const before = await Bench.open(world)
+  const id = await before.accept([to('jürgen@one.example')])
+  await before.close()
+  const bench = await Bench.open(world)
+  await bench.settle(bench.settlement({ id, group: 0 }, [{}]))
+  await bench.close()
+  const tail = await bench.drive(EventTail.open(world.dataDir, { disk: world.disk, clock: world.clock, holdBackMs: 0 }))
+  const history = await bench.drive(tail.historyOf(idToText(id)))
+  assert.deepEqual(
+    history.map(({ type, recipient }) => [type, recipient]),
+    [
+      ['reception', 'jürgen@one.example'],
+      ['delivery', 'jürgen@one.example'],
+    ],
+  )
+})
