@@ -32,7 +32,8 @@ export class DiskGauge {
   #stopped = false
   /** Reusable bytes included. */
   freeBytes: number = Infinity
-  #realBytes = Infinity
+  /** What the file system has. */
+  realBytes: number = Infinity
   /** Accepted since the last look. */
   #spentBytes = 0
   #full = false
@@ -55,7 +56,7 @@ export class DiskGauge {
 
   /** So little is left that a failed write is no surprise. */
   get short(): boolean {
-    return this.full || this.#realBytes < FLOOR_BYTES
+    return this.full || this.realBytes < FLOOR_BYTES
   }
 
   async start(): Promise<void> {
@@ -72,8 +73,8 @@ export class DiskGauge {
     const { disk, directory, log, reusableBytes } = this.#ports
     const spent = this.#spentBytes
     try {
-      this.#realBytes = await disk.freeBytes(directory)
-      this.freeBytes = this.#realBytes + reusableBytes()
+      this.realBytes = await disk.freeBytes(directory)
+      this.freeBytes = this.realBytes + reusableBytes()
       this.#spentBytes -= spent
     } catch (error) {
       log.warn({ directory, error: String(error) }, 'free space unknown')
@@ -88,7 +89,7 @@ export class DiskGauge {
   judge(): void {
     const limit = this.#ports.minFreeBytes() * (this.#full ? 1 + AGAIN_SHARE : 1)
     const spent = this.#spentBytes
-    this.#full = this.freeBytes - spent < limit || this.#realBytes - spent < limit * REAL_SHARE
+    this.#full = this.freeBytes - spent < limit || this.realBytes - spent < limit * REAL_SHARE
   }
 
   #next(): void {

@@ -19,6 +19,7 @@ const zeros = Buffer.alloc(256 * 1024)
 
 export class Headroom {
   readonly #files: SpoolFiles
+  readonly #path: string
   readonly #file: FileHandle
   /** End of the pages in use. */
   readonly #usedBytes: () => number
@@ -26,8 +27,9 @@ export class Headroom {
   /** What is left if all commits since the last look at the end of the pages took what they might. */
   #left = 0
 
-  private constructor(files: SpoolFiles, file: FileHandle, size: number, usedBytes: () => number) {
+  private constructor(files: SpoolFiles, path: string, file: FileHandle, size: number, usedBytes: () => number) {
     this.#files = files
+    this.#path = path
     this.#file = file
     this.#size = size
     this.#usedBytes = usedBytes
@@ -35,7 +37,7 @@ export class Headroom {
 
   static async open(files: SpoolFiles, path: string, usedBytes: () => number): Promise<Headroom> {
     const file = await files.open(path, 'write')
-    return new Headroom(files, file, await files.size(file), usedBytes)
+    return new Headroom(files, path, file, await files.size(file), usedBytes)
   }
 
   /** Bytes between the last page and the end of the file. */
@@ -60,13 +62,14 @@ export class Headroom {
     await this.#files.close(this.#file)
   }
 
-  /** To `target` and a good deal more, or to `target` alone when the disk is nearly full. */
+  /**
+   * To `target` and a good deal more, or to `target` alone when the disk is nearly full: a try that fails takes the last
+   * room while it lasts, and body segments and event logs meet a full disk.
+   */
   async #extend(target: number): Promise<void> {
-    try {
-      await this.#grow(target + KEEP_BYTES + STEP_BYTES)
-    } catch {
-      await this.#grow(target)
-    }
+    const ample = target + KEEP_BYTES + STEP_BYTES
+    const freeBytes = await this.#files.freeBytes(this.#path)
+    await this.#grow(freeBytes > 2 * (ample - this.#size) ? ample : target)
   }
 
   async #grow(target: number): Promise<void> {

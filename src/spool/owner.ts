@@ -50,6 +50,8 @@ const DAY_MS = 86_400_000
 const BACKLOG_BYTES = 256 * 1024
 /** Rows read before the event loop gets its turn: about 2 ms. */
 const ROWS_PER_TURN = 2000
+/** Copies of live bodies take at most this share of the room on the disk: settlements and events need the rest. */
+const COPY_SHARE = 0.5
 /** Looking for messages without groups waits until a start is long over. */
 const SWEEP_AFTER_MS = 60_000
 
@@ -371,7 +373,7 @@ export class SpoolOwner {
   #compact(): void {
     if (this.#compacting) return
     for (const { shard, committer } of this.#owned) {
-      const segment = shard.segments.compactable()
+      const segment = shard.segments.compactable(this.#gauge.realBytes * COPY_SHARE)
       if (segment < 0) continue
       this.#compacting = true
       this.#inBackground(shard, async () => {

@@ -182,11 +182,12 @@ export class Segments {
     this.#collect(segment)
   }
 
-  /** A sealed segment that is mostly dead, -1 when there is none. */
-  compactable(): number {
+  /** A sealed segment that is mostly dead and has no more than `liveBytesMax` to copy, -1 when there is none. */
+  compactable(liveBytesMax: number): number {
     for (const segment of this.#segments.values()) {
       const idle = segment.sealed && segment.pins === 0 && segment.queued === 0
-      if (idle && segment.live > 0 && segment.live < segment.bytes * COMPACT_BELOW) return segment.number
+      const worthIt = segment.live > 0 && segment.live < segment.bytes * COMPACT_BELOW
+      if (idle && worthIt && segment.live <= liveBytesMax) return segment.number
     }
     return -1
   }

@@ -90,6 +90,32 @@ for (const [name, makeWorld] of [
 }
 
 describe('body segments', () => {
+  it('copies of live bodies do not fill a disk that is nearly full', async () => {
+    const room = { bytes: 10_000_000 }
+    const world = memoryWorld()
+    const disk: SpoolDisk = { ...withFaults(world.disk, () => undefined), freeBytes: async () => room.bytes }
+    const bench = await Bench.open({ ...world, disk }, SMALL, [0])
+    const ids = await acceptMany(bench, 16, 30_000)
+    const before = await segmentsOf(world)
+    room.bytes = 50_000
+    bench.world.clock.advance(1100)
+    await turns()
+    await deliver(
+      bench,
+      ids.filter((_, i) => i !== 1),
+    )
+    for (let look = 0; look < 3; look++) {
+      bench.world.clock.advance(1100)
+      await turns(20)
+    }
+    assert.ok((await segmentsOf(world)).includes(before[0] as string), 'copied with 50,000 bytes free')
+    room.bytes = 70_000
+    await bench.until(async () => !(await segmentsOf(world)).includes(before[0] as string))
+    assert.deepEqual(await bench.body(ids[1] as MessageId), bodyOf(30_000, 1))
+    await deliver(bench, ids.slice(1, 2))
+    await bench.finish()
+  })
+
   it('a reader whose segment has gone looks again where the body is', async () => {
     const world = memoryWorld()
     const bench = await Bench.open(world, SMALL, [0])
