@@ -4,11 +4,14 @@ import type { Socket } from 'node:net'
 import { networkKey, type CidrSet } from '../lib/address.ts'
 import type { Clock } from '../lib/clock.ts'
 import { ProxyDecoder } from './proxy-protocol.ts'
+import type { ProxyEndpoints } from './proxy-protocol.ts'
 
 /** Both ends of a connection, after PROXY. */
 export interface Endpoints {
   readonly client: string
   readonly clientPort: number
+  /** A proxy speaks for somebody whom it cannot name: `client` is the proxy's own address. */
+  readonly clientUnknown: boolean
   readonly local: string
   readonly localPort: number
 }
@@ -32,9 +35,14 @@ function socketEndpoints(socket: Socket): Endpoints {
   return {
     client: canonical(socket.remoteAddress),
     clientPort: socket.remotePort ?? 0,
+    clientUnknown: false,
     local: canonical(socket.localAddress),
     localPort: socket.localPort ?? 0,
   }
+}
+
+function namedEndpoints({ source, sourcePort, destination, destinationPort }: ProxyEndpoints): Endpoints {
+  return { client: source, clientPort: sourcePort, clientUnknown: false, local: destination, localPort: destinationPort }
 }
 
 /** IPv4 clients of a dual-stack listener come as ::ffff:a.b.c.d. */
@@ -95,9 +103,7 @@ export class Front {
       stop()
       if (step.next < chunk.length) socket.unshift(chunk.subarray(step.next))
       const { header } = step
-      if (header.kind === 'local') return this.#admit(socket, endpoints)
-      const { source, sourcePort, destination, destinationPort } = header
-      this.#admit(socket, { client: source, clientPort: sourcePort, local: destination, localPort: destinationPort })
+      this.#admit(socket, header.kind === 'tcp' ? namedEndpoints(header) : { ...endpoints, clientUnknown: header.kind === 'unknown' })
     })
     socket.on('error', () => socket.destroy())
     socket.on('close', () => timer.cancel())

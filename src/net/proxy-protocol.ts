@@ -24,8 +24,11 @@ export interface ProxyEndpoints {
   readonly destinationPort: number
 }
 
-/** `local`: the proxy itself speaks (health check), or does not know the client: the connection's own addresses hold. */
-export type ProxyHeader = { readonly kind: 'local' } | ({ readonly kind: 'tcp' } & ProxyEndpoints)
+/**
+ * `local`: the proxy itself speaks (health check), the connection's own addresses hold. `unknown`: it speaks for somebody
+ * whom it cannot name: a client of a UNIX socket, or of a protocol that it does not know.
+ */
+export type ProxyHeader = { readonly kind: 'local' | 'unknown' } | ({ readonly kind: 'tcp' } & ProxyEndpoints)
 
 export type ProxyStep =
   | { readonly kind: 'more' }
@@ -42,6 +45,7 @@ interface Found {
 
 const MORE: { readonly kind: 'more' } = { kind: 'more' }
 const LOCAL: ProxyHeader = { kind: 'local' }
+const UNKNOWN: ProxyHeader = { kind: 'unknown' }
 
 /** Reads the header of one connection. After `done` or `invalid` it must not be used again. */
 export class ProxyDecoder {
@@ -94,7 +98,7 @@ function readV1(buf: Buffer, start: number, end: number): Verdict {
   const words = latin1(buf, start + V1_WORD.length, start + lf - 1).split(' ')
   const length = lf + 1
   // Whatever follows UNKNOWN is to be ignored.
-  if (words[0] === 'UNKNOWN') return { kind: 'found', header: LOCAL, length }
+  if (words[0] === 'UNKNOWN') return { kind: 'found', header: UNKNOWN, length }
   const header = words.length === 5 ? v1Header(words as [string, string, string, string, string]) : undefined
   return header ? { kind: 'found', header, length } : invalid('version 1 line unreadable')
 }
@@ -158,7 +162,7 @@ function readV2Addresses(buf: Buffer, start: number, end: number): Verdict {
   if (tlvs > end) return invalid('version 2 header too short for its addresses')
   const problem = checkTlvs(buf, start, tlvs, end)
   if (problem !== undefined) return invalid(problem)
-  if (family.addressBytes === 0) return { kind: 'found', header: LOCAL, length: end - start }
+  if (family.addressBytes === 0) return { kind: 'found', header: UNKNOWN, length: end - start }
   const width = family.addressBytes
   const ports = at + 2 * width
   const source = unmapped(buf.subarray(at, at + width))
@@ -200,9 +204,9 @@ function crc32c(buf: Buffer, start: number, end: number, hole: number): number {
   return (crc ^ 0xffffffff) >>> 0
 }
 
-/** Version 1 header. The addresses must be of one family. */
+/** Version 1 header, which does not tell `local` from `unknown`. The addresses must be of one family. */
 export function encodeProxyV1(header: ProxyHeader): Buffer {
-  if (header.kind === 'local') return Buffer.from('PROXY UNKNOWN\r\n', 'latin1')
+  if (header.kind !== 'tcp') return Buffer.from('PROXY UNKNOWN\r\n', 'latin1')
   const { source, sourcePort, destination, destinationPort } = header
   const protocol = source.includes(':') ? 'TCP6' : 'TCP4'
   return Buffer.from(`PROXY ${protocol} ${source} ${destination} ${sourcePort} ${destinationPort}\r\n`, 'latin1')
@@ -217,8 +221,8 @@ export function encodeProxyV2(header: ProxyHeader): Buffer {
   const block = header.kind === 'tcp' ? 2 * width + 4 : 0
   const bytes = Buffer.alloc(V2_FIXED_BYTES + block + 7)
   SIGNATURE.copy(bytes)
-  bytes[12] = header.kind === 'tcp' ? 0x21 : 0x20
-  bytes[13] = header.kind === 'local' ? 0x00 : width === 4 ? 0x11 : 0x21
+  bytes[12] = header.kind === 'local' ? 0x20 : 0x21
+  bytes[13] = header.kind !== 'tcp' ? 0x00 : width === 4 ? 0x11 : 0x21
   bytes.writeUInt16BE(block + 7, 14)
   bytes.set(source, V2_FIXED_BYTES)
   bytes.set(destination, V2_FIXED_BYTES + width)

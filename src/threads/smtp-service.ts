@@ -139,7 +139,8 @@ export class SmtpService {
     const { connections, clock } = this.#options
     const connection = new SmtpConnection(this, this.#nextId++, socket, endpoints, release, this.#connectionOptions, this.#events)
     connections.add(connection)
-    const facts = { address: endpoints.client, port: endpoints.clientPort, localAddress: endpoints.local, localPort: endpoints.localPort }
+    const { client: address, clientPort: port, clientUnknown: unknown, local: localAddress, localPort } = endpoints
+    const facts = { address, port, unknown, localAddress, localPort }
     const session = new SmtpSession(this.#sessionConfig(listener), facts, connection, clock.now())
     connection.serve(session, listener.tls === 'implicit')
   }

@@ -97,6 +97,29 @@ test('a balancer without the header, or with a broken one, is cut off without a 
   }
 })
 
+test("a client that the balancer cannot name does not relay by the balancer's address", async () => {
+  await using open = await startServer({ proxyFrom: ['127.0.0.1'], relayFrom: ['127.0.0.1'], xclientFrom: ['127.0.0.1'] })
+  const version2 = (command: number, family: number, block: number): Buffer =>
+    Buffer.concat([Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1'), Buffer.from([command, family, 0, block]), Buffer.alloc(block)])
+  const say = async (header: Buffer): Promise<SmtpClient> => {
+    const socket = connect({ port: open.port(), host: '127.0.0.1' })
+    await once(socket, 'connect')
+    socket.write(header)
+    return SmtpClient.over(socket)
+  }
+  for (const header of [Buffer.from('PROXY UNKNOWN\r\n'), version2(0x21, 0x00, 0), version2(0x21, 0x31, 216)]) {
+    using client = await say(header)
+    const { lines } = await client.expect(250, 'EHLO unknown.test')
+    assert.ok(!lines.some((line) => line.startsWith('XCLIENT')))
+    await client.expect(250, 'MAIL FROM:<a@b.test>')
+    await client.expect(550, 'RCPT TO:<b@c.test>')
+  }
+  // The balancer itself speaks.
+  using client = await say(version2(0x20, 0x00, 0))
+  await client.expect(250, 'EHLO balancer.test')
+  await envelope(client, { to: 'b@c.test' })
+})
+
 test('nobody else may say it: the header is no command', async () => {
   using client = await greeted(server.port())
   await client.expect(500, V1.trimEnd())

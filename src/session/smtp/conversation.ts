@@ -126,8 +126,6 @@ export class Conversation {
   /** Who connected; XCLIENT changes `client`, not the right to say XCLIENT. */
   readonly peer: ClientFacts
   client: ClientFacts
-  /** XCLIENT told of a client whose address its proxy does not know: `client` keeps the one before, whose rights it has not. */
-  clientUnknown = false
   now: number
   readonly startedAt: number
 
@@ -184,7 +182,7 @@ export class Conversation {
     this.host = host
     this.now = now
     this.startedAt = now
-    this.mayRelay = config.mayRelay(client.address)
+    this.mayRelay = !client.unknown && config.mayRelay(client.address)
     this.reception = new Reception(config.limits)
   }
 
@@ -244,6 +242,6 @@ export class Conversation {
     this.helo = ''
     this.esmtp = false
     this.account = ''
-    this.mayRelay = !this.clientUnknown && this.config.mayRelay(this.client.address)
+    this.mayRelay = !this.client.unknown && this.config.mayRelay(this.client.address)
   }
 }

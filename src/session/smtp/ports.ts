@@ -62,6 +62,8 @@ export interface SpoolError {
 export interface ClientFacts {
   readonly address: string
   readonly port: number
+  /** Its proxy cannot name it: `address` is the proxy's own, whose rights it has not. */
+  readonly unknown: boolean
   /** Our end of the connection. */
   readonly localAddress: string
   readonly localPort: number

@@ -8,7 +8,7 @@ import type { Answer } from './answers.ts'
 import type { Conversation } from './conversation.ts'
 
 export function mayXclient(c: Conversation): boolean {
-  return c.config.mayXclient(c.peer.address)
+  return !c.peer.unknown && c.config.mayXclient(c.peer.address)
 }
 
 export function checkXclient(c: Conversation): Answer | undefined {
@@ -29,10 +29,10 @@ function apply(c: Conversation, attributes: XclientAttributes): void {
   c.client = {
     address: ADDR || client.address,
     port: PORT ? Number(PORT) : client.port,
+    unknown: ADDR === undefined ? client.unknown : ADDR === '',
     localAddress: DESTADDR || client.localAddress,
     localPort: DESTPORT ? Number(DESTPORT) : client.localPort,
   }
-  if (ADDR !== undefined) c.clientUnknown = ADDR === ''
   if (HELO !== undefined) c.proxiedHelo = HELO
   c.startOver()
   if (!LOGIN) return

@@ -93,7 +93,7 @@ export class TestHost implements SmtpHost {
   #sequence = 0
 
   constructor(config: SmtpSessionConfig, client: Partial<ClientFacts> = {}) {
-    const facts = { address: '198.51.100.7', port: 40_000, localAddress: '192.0.2.25', localPort: 25, ...client }
+    const facts = { address: '198.51.100.7', port: 40_000, unknown: false, localAddress: '192.0.2.25', localPort: 25, ...client }
     this.session = new SmtpSession(config, facts, this, this.clock.now())
   }
 

@@ -50,7 +50,7 @@ export class Client implements SmtpHost {
     this.#pieces = this.#random.below(15) === 0 ? this.#random.below(8) : Infinity
     this.#script = this.#write()
     this.#expected = [220]
-    const facts = { address: '192.0.2.7', port: 40_000, localAddress: '192.0.2.25', localPort: 25 }
+    const facts = { address: '192.0.2.7', port: 40_000, unknown: false, localAddress: '192.0.2.25', localPort: 25 }
     this.#session = new SmtpSession(world.session, facts, this, life.clock.now())
     this.#turn(() => this.#session.greet(life.clock.now()))
     this.#watch()

@@ -93,7 +93,7 @@ function message(bytes: number): Buffer {
 
 function bench(name: string, bytes: number, pieces: readonly Buffer[]): void {
   const host = new NullHost()
-  const client = { address: '127.0.0.1', port: 40_000, localAddress: '127.0.0.1', localPort: 25 }
+  const client = { address: '127.0.0.1', port: 40_000, unknown: false, localAddress: '127.0.0.1', localPort: 25 }
   const session = new SmtpSession(config(), client, host, 1_700_000_000_000)
   session.greet(1_700_000_000_000)
   const hello = Buffer.from('EHLO client.example.org\r\n')
