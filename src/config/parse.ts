@@ -12,6 +12,9 @@ import { shapeOf } from './shape.ts'
 import type { Shaped, Surroundings } from './shape.ts'
 import { formatDuration } from './units.ts'
 
+const V4_OWN_BITS_MIN = 8
+const V6_OWN_BITS_MIN = 7
+
 /** The frozen Config of a configuration as people write it, or everything that is wrong with it. */
 export function parseConfig(input: unknown, around: Surroundings): Result<Config, readonly ConfigProblem[]> {
   const shaped = shapeOf(input, around)
@@ -105,9 +108,10 @@ const CHECKS: readonly ((shaped: Shaped) => ConfigProblem[])[] = [
         ? [{ path: `listeners[${i}].port`, text: 'port 25 is for SMTP: LMTP must not be used on it; 24 is usual' }]
         : [],
     ),
-  ({ relayFrom }) => everybody('relayFrom', relayFrom, 'would let everybody relay; name the networks that may'),
-  ({ proxyFrom }) => everybody('proxyFrom', proxyFrom, 'would let everybody choose an address, one that may relay too; name your proxies'),
-  ({ xclientFrom }) => everybody('xclientFrom', xclientFrom, 'would let everybody be whom they like; name your proxies'),
+  ({ relayFrom }) => halfTheWorld('relayFrom', relayFrom, 'would let half the world relay; name the networks that may'),
+  ({ proxyFrom }) =>
+    halfTheWorld('proxyFrom', proxyFrom, 'would let half the world choose an address, one that may relay too; name your proxies'),
+  ({ xclientFrom }) => halfTheWorld('xclientFrom', xclientFrom, 'would let half the world be whom they like; name your proxies'),
   ({ accounts }) => {
     const names = accounts.map((account) => account.name)
     return repeated(names, (i, name) => ({ path: `accounts[${i}].name`, text: `another account is called ${name}` }))
@@ -136,8 +140,13 @@ const CHECKS: readonly ((shaped: Shaped) => ConfigProblem[])[] = [
   },
 ]
 
-function everybody(key: string, networks: readonly string[], text: string): ConfigProblem[] {
-  return networks.flatMap((network, i) => (network.endsWith('/0') ? [{ path: `${key}[${i}]`, text }] : []))
+/** Wider than 10.0.0.0/8 and fc00::/7 is no network of one's own: two halves are everybody as well. */
+function halfTheWorld(key: string, networks: readonly string[], text: string): ConfigProblem[] {
+  return networks.flatMap((network, i) => {
+    const bits = Number(network.slice(network.indexOf('/') + 1))
+    const isTooWide = bits < (network.includes(':') ? V6_OWN_BITS_MIN : V4_OWN_BITS_MIN)
+    return isTooWide ? [{ path: `${key}[${i}]`, text: `${network} ${text}` }] : []
+  })
 }
 
 function repeated(values: readonly string[], problem: (index: number, value: string) => ConfigProblem): ConfigProblem[] {

@@ -224,13 +224,13 @@ export interface UserConfig {
     tls?: ListenerTls
   }[]
   /**
-   * Networks whose clients may relay without AUTH, by their address after PROXY. A network of all addresses is refused:
+   * Networks whose clients may relay without AUTH, by their address after PROXY. One wider than /8 (IPv6: /7) is refused:
    * it would be an open relay.
    */
   relayFrom?: string[]
   /**
    * Networks of proxies: their connections must begin with a PROXY header, nobody else's may, or anybody could choose
-   * an address. Everybody (`0.0.0.0/0`, `::/0`) is refused.
+   * an address. One wider than /8 (IPv6: /7) is refused.
    */
   proxyFrom?: string[]
   /** Networks that are offered XCLIENT, such as a filter in front of us. They are believed whatever they say. */
