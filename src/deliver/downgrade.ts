@@ -9,7 +9,7 @@
 import { hasEightBit, latin1, own } from '../lib/bytes.ts'
 import { Output } from './output.ts'
 import { sevenBitField } from './encoded-word.ts'
-import { Base64, QuotedPrintable } from './transfer-encoding.ts'
+import { Base64, QuotedPrintable, requoted } from './transfer-encoding.ts'
 import type { LineEncoder, LineEnd } from './transfer-encoding.ts'
 
 const LF = 0x0a
@@ -270,10 +270,14 @@ export class SevenBitConverter {
     this.#encoder = undefined
   }
 
-  /** What needs no encoding: boundaries, preambles, parts that are encoded already. Stray 8-bit bytes mean nothing there. */
+  /**
+   * What needs no encoding: boundaries, preambles, parts that are encoded already. 8-bit bytes that somebody left in
+   * quoted-printable are text all the same; elsewhere they mean nothing.
+   */
   #pass(buf: Buffer, start: number, end: number, lineEnd: LineEnd): void {
-    if (hasEightBit(buf, start, end)) this.#out.text(latin1(buf, start, end).replace(/[\x80-\xff]/g, '?'))
-    else this.#out.bytes(buf, start, end)
+    if (!hasEightBit(buf, start, end)) this.#out.bytes(buf, start, end)
+    else if (this.#entity.encoding === 'quoted-printable') this.#out.text(requoted(latin1(buf, start, end)))
+    else this.#out.text(latin1(buf, start, end).replace(/[\x80-\xff]/g, '?'))
     if (lineEnd !== 'none') this.#out.text('\r\n')
   }
 }

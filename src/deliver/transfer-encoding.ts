@@ -54,6 +54,22 @@ export class QuotedPrintable implements LineEncoder {
   }
 }
 
+/** A line of quoted-printable that has 8-bit characters (one a byte): those quoted too, softly broken where it grows too long. */
+export function requoted(line: string): string {
+  let text = ''
+  let column = 0
+  for (const [token] of line.matchAll(/=[0-9A-F]{2}|[^]/gi)) {
+    const quotedToken = token >= '\x80' ? quoted(token.charCodeAt(0), false) : token
+    if (column + quotedToken.length > QP_COLUMNS) {
+      text += '=\r\n'
+      column = 0
+    }
+    text += quotedToken
+    column += quotedToken.length
+  }
+  return text
+}
+
 /** Rules 1 to 3: printable characters stand for themselves, blanks only inside a line. */
 function quoted(byte: number, last: boolean): string {
   const blank = byte === 0x20 || byte === 0x09

@@ -261,6 +261,11 @@ const ROWS: readonly Row[] = [
     to: lines('Content-Type: text/plain', 'Content-Transfer-Encoding: Quoted-Printable', '', 'gr=FC=DFe'),
   },
   {
+    name: 'bytes that were left in quoted-printable are quoted too',
+    from: lines('Content-Type: text/plain', 'Content-Transfer-Encoding: quoted-printable', '', 'gr=FC\xdfe =', `${'\xe4=E4'.repeat(13)}.`),
+    to: lines('Content-Type: text/plain', 'Content-Transfer-Encoding: quoted-printable', '', 'gr=FC=DFe =', `${'=E4'.repeat(25)}=`, '=E4.'),
+  },
+  {
     name: 'the boundary of an outer multipart ends the inner one',
     from: lines(
       'Content-Type: multipart/mixed; boundary=o',
