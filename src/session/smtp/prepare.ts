@@ -23,12 +23,7 @@ function compose(config: SmtpSessionConfig): Prepared {
   return {
     greeting: Answers.greeting(config.hostname, config.kind === 'lmtp' ? 'LMTP' : 'ESMTP', config.banner),
     goodbye: Answers.goodbye(config.hostname),
-    help: (c) =>
-      Answers.help(
-        `Commands: ${offered(c)
-          .map((row) => row.verb)
-          .join(' ')}`,
-      ),
+    help: (c) => Answers.help(`Commands: ${helpful(c).join(' ')}`),
     hello: (c) => {
       if (!keep) return Answers.hello(helloLines(c))
       const state = `${c.tls ? 1 : 0}${c.account === '' ? c.config.mechanisms(c.tls).join() : ''}${mayXclient(c) ? 4 : 0}`
@@ -42,6 +37,13 @@ function compose(config: SmtpSessionConfig): Prepared {
 
 function offered(c: Conversation): CommandRow[] {
   return COMMANDS.filter((row) => row.offered?.(c) ?? true)
+}
+
+/** EXPN is known only to be refused. */
+function helpful(c: Conversation): string[] {
+  return offered(c)
+    .map((row) => row.verb)
+    .filter((verb) => verb !== 'EXPN')
 }
 
 function helloLines(c: Conversation): string[] {
