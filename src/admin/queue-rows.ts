@@ -88,10 +88,11 @@ export function className(group: Group): string {
 /** The state that the stored record alone tells: enough when no server runs. */
 export function storedOverlay(group: Group, now: number): Overlay {
   const state = group.held ? 'held' : group.due > now ? 'scheduled' : 'ready'
-  return { site: group.domain, state, nextAttempt: group.due, lastReply: '' }
+  return { site: group.domain, state, nextAttempt: group.held ? 0 : group.due, lastReply: '' }
 }
 
-function iso(ms: number): string {
+/** ISO 8601, '' for 0. */
+export function iso(ms: number): string {
   return ms > 0 ? new Date(ms).toISOString() : ''
 }
 
@@ -133,7 +134,7 @@ export function linesOf(group: Group, envelope: Envelope, overlay: Overlay): Que
     site: overlay.site,
     state: overlay.state,
     attempts: group.attempts,
-    nextAttempt: overlay.state === 'held' ? '' : iso(overlay.nextAttempt),
+    nextAttempt: iso(overlay.nextAttempt),
     expires: iso(group.expires),
     bytes: group.bytes,
     // Its own, where it was tried.

@@ -10,6 +10,7 @@ import type { AdminRef } from '../spool/ports.ts'
 import { waitingIn, type Group } from '../spool/types.ts'
 import { ControlError, type Caller, type Verb } from './control.ts'
 import {
+  iso,
   linesOf,
   matchesEnvelope,
   matchesGroup,
@@ -309,7 +310,9 @@ class QueueVerbs {
 /** Of a group that the scheduler does not have in memory. */
 function storedExplanation(group: Group): object {
   const { site, state, nextAttempt } = storedOverlay(group, systemClock.now())
-  return { domain: group.domain, site, state, nextAttempt: new Date(nextAttempt).toISOString() }
+  // Whether there is room in memory does not matter to what waits for an operator.
+  const binding = group.held && { binding: { limit: 'held', value: 'until released', origin: 'operator' } }
+  return { domain: group.domain, site, state, nextAttempt: iso(nextAttempt), ...binding }
 }
 
 /** Streams rows of several threads until the caller goes away. */

@@ -1,6 +1,6 @@
 // The queue as it lies in the spool, for commands that run without a server. Read-only.
 
-import { lastReplyIn, linesOf, splitHistory, matchesEnvelope, matchesGroup, matchesLine, storedOverlay } from '../admin/queue-rows.ts'
+import { iso, lastReplyIn, linesOf, splitHistory, matchesEnvelope, matchesGroup, matchesLine, storedOverlay } from '../admin/queue-rows.ts'
 import type { QueueFilter, QueueLine } from '../admin/queue-rows.ts'
 import { EventTail } from '../spool/events.ts'
 import { idFromText } from '../spool/ids.ts'
@@ -38,9 +38,8 @@ export async function offlineExplain(dataDir: string, id: string, now: number): 
   const reader = await openSpool(dataDir)
   const tail = await EventTail.open(dataDir)
   try {
-    const number = idFromText(id)
     // The queue first: what takes a group out of it was written to the log before.
-    const groups = number < 0 ? [] : reader.groupsOf(number)
+    const groups = reader.groupsOf(idFromText(id))
     const history = await tail.historyOf(id)
     const { parts, rest } = splitHistory(groups, history)
     const done = { id, state: 'done', nextAttempt: '', binding: null, lastReply: lastReplyIn(rest), history: rest }
@@ -53,7 +52,7 @@ export async function offlineExplain(dataDir: string, id: string, now: number): 
         recipients,
         state,
         site,
-        nextAttempt: new Date(nextAttempt).toISOString(),
+        nextAttempt: iso(nextAttempt),
         binding,
         lastReply: group.lastReply,
         history: parts[index] ?? [],

@@ -3,13 +3,13 @@
 import { noAge, noId } from '../admin/queue-rows.ts'
 import type { QueueFilter, QueueLine } from '../admin/queue-rows.ts'
 import { parseDuration } from '../config/units.ts'
-import { idFromText } from '../spool/ids.ts'
+import { idFromText, idToText } from '../spool/ids.ts'
 import { CliError, ExitCode, usageError } from './command.ts'
 import type { Command, CommandContext, OptionSpec } from './command.ts'
 import { askServer } from './control.ts'
 import { CLIENT_EXITS, loadForClient } from './data-dir.ts'
 import { objectTable } from './rows.ts'
-import { Table } from './table.ts'
+import { printable, Table } from './table.ts'
 
 const FILTERS: Readonly<Record<keyof QueueFilter, OptionSpec>> = {
   id: { type: 'string', value: 'ID', help: 'the message with this id' },
@@ -98,7 +98,7 @@ export const queueShow: Command = {
     const { dataDir } = await loadForClient(context)
     return askServer({ dataDir, verb: 'queue.show', args: { id } }, async (row) => {
       if (context.json) return context.out.json(row)
-      for (const [key, value] of Object.entries(row as object)) await context.out.line(`${key.padEnd(12)}${String(value)}`)
+      for (const [key, value] of Object.entries(row as object)) await context.out.line(`${key.padEnd(12)}${printable(String(value))}`)
       await context.out.line('')
     })
   },
@@ -161,12 +161,12 @@ export const queueChanges: readonly Command[] = [
   }),
 ]
 
-/** The id that a command takes as its one argument. */
+/** The id that a command takes as its one argument, in the letters that it is stored in. */
 export function onlyId(context: CommandContext): string {
   const [id] = context.positionals
   if (id === undefined) throw usageError('a message id is missing, as in "queued as ID"')
   checkId(id)
-  return id
+  return idToText(idFromText(id))
 }
 
 function checkId(id: string): void {

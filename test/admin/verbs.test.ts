@@ -60,3 +60,15 @@ test('explain knows a message that is delivered while it looks', async (t) => {
   )
   await bench.close()
 })
+
+test('what is held and not in memory was told to wait for room there, and a time of its next attempt', async (t) => {
+  const world = realWorld()
+  t.after(() => world.end())
+  const bench = await Bench.open(world)
+  const id = await bench.accept([to('b@x.example')])
+  await bench.drive(bench.owner.admin('hold', [{ id, group: 0 }]))
+  const [row] = await rowsOf(world.dataDir, 'explain', { id: idToText(id) })
+  assert.deepEqual([row?.['state'], row?.['nextAttempt']], ['held', ''])
+  assert.deepEqual(row?.['binding'], { limit: 'held', value: 'until released', origin: 'operator' })
+  await bench.close()
+})

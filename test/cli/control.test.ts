@@ -144,6 +144,12 @@ test('queue show prints one fact a line', async () => {
   assert.deepEqual(fake.asked[0]?.args, { id: '00000000abc' })
 })
 
+test('queue show handed the escape sequences of a reply to the terminal', async () => {
+  using fake = new Fake()
+  await fake.open({ 'queue.show': rows({ lastReply: '451 \u001b]0;title\u0007\u009b31m later' }) })
+  assert.equal((await fake.run('queue show 00000000abc')).out, 'lastReply   451 ?]0;title??31m later\n\n')
+})
+
 for (const [action, said] of [
   ['hold', 'held'],
   ['release', 'released'],

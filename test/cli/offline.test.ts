@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { appendFileSync, readdirSync, truncateSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { bodiesDirectory, eventsDirectory } from '../../src/spool/layout.ts'
@@ -110,6 +110,23 @@ test('explain tells what spool and events know when no server runs', async () =>
     out: '',
     err: 'rohrpost: nothing is known of 0zzzzzzzzzz: not in the queue, and no event names it\n',
   })
+})
+
+test('explain said that nothing was known of an id in upper case', async () => {
+  using left = await new Left().fill()
+  const id = idToText(2 ** 40 + 10)
+  assert.match(id, /[a-z]/)
+  const file = join(eventsDirectory(left.world.dataDir, 0), readdirSync(eventsDirectory(left.world.dataDir, 0))[0] as string)
+  const [event] = readFileSync(file, 'utf8').split('\n')
+  appendFileSync(file, `${String(event).replace(/"id":"[^"]*"/, `"id":"${id}"`)}\n`)
+  const [row] = await left.rows(`explain ${id.toUpperCase()}`)
+  assert.deepEqual([row?.['id'], row?.['state']], [id, 'done'])
+})
+
+test('what is held was told a time of its next attempt', async () => {
+  using left = await new Left().fill()
+  const [row] = await left.rows(`explain ${left.ids[2]}`)
+  assert.deepEqual([row?.['state'], row?.['nextAttempt']], ['held', ''])
 })
 
 test('events tail prints everything once, in order, and goes on from an offset', async () => {
