@@ -56,7 +56,7 @@ export class BearerMechanism implements Mechanism {
       this.#form === 'OAUTHBEARER'
         ? encodeOauthbearerError(lacksScope ? 'insufficient_scope' : 'invalid_token', scope, openidConfiguration)
         : encodeXoauth2Error(lacksScope ? '403' : '401', scope)
-    return { kind: 'challenge', data }
+    return { kind: 'refusal', data, cause }
   }
 
   /** OAUTHBEARER clients answer with %x01, those of XOAUTH2 with nothing; anything else is no answer to an error. */

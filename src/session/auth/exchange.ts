@@ -66,6 +66,8 @@ export class SaslExchange implements AuthExchange {
   #answer: ((step: AuthStep) => void) | undefined
   #account = ''
   #admitted = false
+  /** It was told that it has failed, and that is counted: what it says now changes nothing. */
+  #refused = false
   /** Its place in the waiting room. */
   #timer: Timer | undefined
   #telling: Timer | undefined
@@ -104,6 +106,12 @@ export class SaslExchange implements AuthExchange {
       case 'challenge':
         this.#state = { kind: 'response' }
         return this.#say({ kind: 'challenge', data: encodeBase64(step.data) })
+      case 'refusal':
+        this.#countFailure()
+        this.#report(step.cause)
+        this.#refused = true
+        this.#state = { kind: 'response' }
+        return this.#say({ kind: 'challenge', data: encodeBase64(step.data) })
       case 'ask':
         this.#state = { kind: 'asking' }
         return this.#ask(step.question)
@@ -132,7 +140,7 @@ export class SaslExchange implements AuthExchange {
   }
 
   #fail(reply: AuthFailure, cause: FailureCause): void {
-    if (reply === 'credentials') this.#services.throttle.failed(this.#network, this.#account, this.#services.clock.now())
+    if (reply === 'credentials' && !this.#refused) this.#countFailure()
     this.#end(cause)
     const tell = (): void => this.#say({ kind: 'failure', reply })
     // Refusing unseen is cheap, and a flood of guesses would take that as an invitation.
@@ -142,7 +150,15 @@ export class SaslExchange implements AuthExchange {
 
   #end(outcome: AuthAttempt['outcome']): void {
     this.#state = { kind: 'over' }
+    if (!this.#refused) this.#report(outcome)
+  }
+
+  #report(outcome: AuthAttempt['outcome']): void {
     this.#services.report({ client: this.#context.client, mechanism: this.#name, account: this.#account, outcome })
+  }
+
+  #countFailure(): void {
+    this.#services.throttle.failed(this.#network, this.#account, this.#services.clock.now())
   }
 
   /** Puts a question once the brakes allow it; the first question of an exchange passes them, later ones are the same attempt. */
@@ -173,7 +189,7 @@ export class SaslExchange implements AuthExchange {
   /** Exchanges that were begun in store must not become guesses after the lock. */
   #isShutOut(): boolean {
     const { throttle, clock } = this.#services
-    return this.#admitted && throttle.isLocked(this.#network, this.#account, clock.now())
+    return this.#admitted && !this.#refused && throttle.isLocked(this.#network, this.#account, clock.now())
   }
 
   #leaveWaitingRoom(timer: Timer): void {

@@ -6,6 +6,8 @@ import type { Account, AuthContext, AuthFailure, TokenVerdict } from './ports.ts
 
 export type MechanismStep =
   | { readonly kind: 'challenge'; readonly data: Buffer }
+  /** A challenge that tells the client that it has failed; `failure` follows, if it stays to hear it (RFC 7628 §3.2.3). */
+  | { readonly kind: 'refusal'; readonly data: Buffer; readonly cause: FailureCause }
   /** Something must be found out; the machine goes on with `answered`. */
   | { readonly kind: 'ask'; readonly question: Question }
   /** `data` goes to the client with the success, or before it where the protocol cannot carry it (RFC 4422 §3.6). */

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import type { OauthConfig } from '../../../src/config/schema.ts'
-import type { Authenticator } from '../../../src/session/auth/authenticator.ts'
+import { makeAuthMemory, type Authenticator } from '../../../src/session/auth/authenticator.ts'
 import type { AuthExchange } from '../../../src/session/auth/ports.ts'
+import { Throttle } from '../../../src/session/auth/throttle.ts'
 import { systemClock } from '../../../src/lib/clock.ts'
 import { encodeOauthbearer, encodeXoauth2 } from '../../../src/wire/sasl/bearer.ts'
+import { eventually } from '../../support/wait.ts'
 import { Issuer, jwk, rsa, token } from './issuer.ts'
 import { accountOf, bench, contextOf, say, seen, type LogLine, type SeenStep } from './twins.ts'
 
@@ -115,6 +117,44 @@ test('what comes instead of the closing message is malformed; a star cancels', a
   }
   assert.deepEqual(say(await refused(), Buffer.from('AAAA')), { kind: 'failure', reply: 'malformed' })
   assert.deepEqual(say(await refused(), Buffer.from('*')), { kind: 'failure', reply: 'cancelled' })
+})
+
+for (const [what, leave] of [
+  ['hangs up', (exchange: AuthExchange): void => exchange.abandon()],
+  ['cancels', (exchange: AuthExchange): void => void say(exchange, Buffer.from('*'))],
+  ['says nonsense', (exchange: AuthExchange): void => void say(exchange, Buffer.from('AAAA'))],
+  ['stays', (exchange: AuthExchange): void => void say(exchange, Buffer.from('AQ=='))],
+] as const) {
+  test(`a refused token is counted and logged once, whether the client then ${what}`, async (t) => {
+    const issuer = await Issuer.start(t)
+    issuer.json = { keys: [jwk(rsa)] }
+    const memory = makeAuthMemory()
+    const { authenticator, log } = bench(ACCOUNTS, { oauth: { ...OAUTH, jwksUrl: issuer.url } }, { clock: systemClock, memory })
+    const throttle = new Throttle(memory.throttle)
+    for (let i = 0; i < 4; i++) {
+      assert.equal(throttle.admit('192.0.2.1', '', systemClock.now()).kind, 'now', `after ${i} failures`)
+      const exchange = authenticator.begin('OAUTHBEARER', contextOf())
+      await send(exchange, FORMS.OAUTHBEARER('anna@example.org', 'bad'))
+      leave(exchange)
+    }
+    assert.equal(throttle.admit('192.0.2.1', '', systemClock.now()).kind, 'wait')
+    const attempt = { client: '192.0.2.1', mechanism: 'OAUTHBEARER', account: 'anna@example.org', outcome: 'token' }
+    assert.deepEqual(log, [{ fields: attempt, text: 'authentication failed' }], 'others of the same minute are only numbered')
+  })
+}
+
+test('a client that hangs up while its token is looked at does not save the failure', async (t) => {
+  const { authenticator, issuer, log } = await start(t)
+  const asked = new Promise<() => void>((resolve) => {
+    issuer.handler = (_, response) => resolve(() => void response.writeHead(200).end(JSON.stringify({ keys: [jwk(rsa)] })))
+  })
+  const exchange = authenticator.begin('OAUTHBEARER', contextOf())
+  exchange.respond(Buffer.from(FORMS.OAUTHBEARER('', token(rsa, claims({ exp: 1 }))).toString('base64')), () => assert.fail('answered'))
+  const answer = await asked
+  exchange.abandon()
+  answer()
+  await eventually(5000, 'the failure in the log', () => log[0])
+  assert.equal(log[0]?.text, 'authentication failed')
 })
 
 test('a message that is none is malformed', async (t) => {
