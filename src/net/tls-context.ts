@@ -3,7 +3,7 @@
 // Contexts of all threads share their ticket keys, so that a session made in one thread resumes in another. TLS 1.2 is
 // the least, OCSP is not used by mail, and ALPN only to turn browsers away.
 
-import { constants } from 'node:crypto'
+import { constants, hash } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
 import type { SecureContext, TLSSocket, TLSSocketOptions } from 'node:tls'
 import type { TlsVersion } from '../config/schema.ts'
@@ -77,6 +77,14 @@ function contextFor(servername: string, contexts: ReadonlyMap<string, SecureCont
   return contexts.get(name) ?? (dot > 0 ? contexts.get(`*${name.slice(dot)}`) : undefined)
 }
 
+/**
+ * Resumption with client certificates fails without one (SSL_CTX_set_session_id_context(3)). A ticket says that its
+ * client was verified: it must not outlive the authorities that did so. 32 bytes at most.
+ */
+function sessionIdContext(clientCa: string): string {
+  return hash('sha256', clientCa, 'hex').slice(0, 32)
+}
+
 function contextOf(pair: PemPair, material: TlsMaterial): SecureContext {
   return createSecureContext({
     cert: pair.cert,
@@ -84,8 +92,7 @@ function contextOf(pair: PemPair, material: TlsMaterial): SecureContext {
     ...(material.clientCa !== '' && { ca: material.clientCa }),
     minVersion: material.minVersion,
     ticketKeys: Buffer.from(material.ticketKeys),
-    // Resumption with client certificates fails without one (SSL_CTX_set_session_id_context(3)).
-    sessionIdContext: 'rohrpost',
+    sessionIdContext: sessionIdContext(material.clientCa),
     sessionTimeout: SESSION_SECONDS,
     honorCipherOrder: true,
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,

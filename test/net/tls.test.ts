@@ -219,6 +219,22 @@ test('a resumed session is as verified as the first one was', async () => {
   }
 })
 
+test('a session of a client whose authority a reload took away is not resumed', async () => {
+  using folder = new TempFolder('tls')
+  const { cert } = await makeSelfSigned('ca.example.org', NOW)
+  const otherCa = join(folder.path, 'other-ca.pem')
+  writeFileSync(otherCa, cert)
+  for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+    const client = { cert: clientTls.certPem, key: clientTls.keyPem, maxVersion: version, servername: 'mx.rohrpost.test' }
+    const tls = await ServerTls.load(settings(folder.path, { files: serverTls, clientCa: caPath }), TICKET_KEYS)
+    const first = await handshake(tls.options(), client)
+    assert.equal(first.verified, true)
+    await tls.reload(settings(folder.path, { files: serverTls, clientCa: otherCa }))
+    const second = await handshake(tls.options(), { ...client, session: first.session as Buffer })
+    assert.deepEqual([second.reused, second.verified], [false, false], version)
+  }
+})
+
 test('without clientCa no certificate is asked for', async () => {
   using folder = new TempFolder('tls')
   const tls = await ServerTls.load(settings(folder.path, { files: serverTls }), TICKET_KEYS)
