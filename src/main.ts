@@ -155,6 +155,7 @@ class Server {
       threads: () => this.#supervisor.names(),
       ownerOf: (shard) => ownerOf(shard, config.threads.net),
       throwIn: (thread) => this.#throwIn(thread),
+      spoolIsOpen: () => Atomics.load(this.#spoolOpen, 0) === 1,
     })
     this.#control = new ControlServer(join(config.dataDir, 'control.sock'), verbs, log)
   }

@@ -49,6 +49,8 @@ export interface VerbContext {
   readonly ownerOf: (shard: number) => string
   /** Makes a thread throw, for tests of the supervision; false when it is down. */
   readonly throwIn: (thread: string) => boolean
+  /** Whether every owner has opened its shards. */
+  readonly spoolIsOpen: () => boolean
 }
 
 const FILTER_KEYS = ['id', 'domain', 'sender', 'recipient', 'tenant', 'site', 'state', 'older'] as const
@@ -117,8 +119,14 @@ class QueueVerbs {
     this.#context = context
   }
 
-  reader(): Promise<SpoolReader> {
-    this.#reader ??= SpoolReader.open(this.#context.dataDir)
+  /** A reader that is opened before the owners are up never sees what they write. */
+  async reader(): Promise<SpoolReader> {
+    if (!this.#context.spoolIsOpen())
+      throw new ControlError(NOT_RUNNING, 'the server is starting and has not opened its spool yet; try again')
+    this.#reader ??= SpoolReader.open(this.#context.dataDir).catch((error: unknown) => {
+      this.#reader = undefined
+      throw error
+    })
     return this.#reader
   }
 

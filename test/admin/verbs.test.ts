@@ -8,7 +8,7 @@ import { idToText } from '../../src/spool/ids.ts'
 import { Bench, realWorld, to } from '../spool/support.ts'
 
 /** The verbs over a spool, with a scheduler that knows nothing. */
-function verbsOver(dataDir: string): ReturnType<typeof makeVerbs> {
+function verbsOver(dataDir: string, spoolIsOpen: () => boolean = () => true): ReturnType<typeof makeVerbs> {
   return makeVerbs({
     dataDir,
     metrics: makeMetrics(['main']),
@@ -19,10 +19,15 @@ function verbsOver(dataDir: string): ReturnType<typeof makeVerbs> {
     threads: () => [],
     ownerOf: () => 'net.1',
     throwIn: () => false,
+    spoolIsOpen,
   })
 }
 
-async function rowsOf(dataDir: string, verb: string, args: object): Promise<Record<string, unknown>[]> {
+function rowsOf(dataDir: string, verb: string, args: object): Promise<Record<string, unknown>[]> {
+  return rowsFrom(verbsOver(dataDir), verb, args)
+}
+
+async function rowsFrom(verbs: ReturnType<typeof makeVerbs>, verb: string, args: object): Promise<Record<string, unknown>[]> {
   const rows: Record<string, unknown>[] = []
   const caller: Caller = {
     row: (row) => void rows.push(row as Record<string, unknown>),
@@ -31,7 +36,7 @@ async function rowsOf(dataDir: string, verb: string, args: object): Promise<Reco
     onGone: () => undefined,
     gone: false,
   }
-  const handler = verbsOver(dataDir).get(verb) ?? assert.fail(verb)
+  const handler = verbs.get(verb) ?? assert.fail(verb)
   assert.equal(await handler(args as Record<string, unknown>, caller), 0)
   return rows
 }
@@ -70,5 +75,24 @@ test('what is held and not in memory was told to wait for room there, and a time
   const [row] = await rowsOf(world.dataDir, 'explain', { id: idToText(id) })
   assert.deepEqual([row?.['state'], row?.['nextAttempt']], ['held', ''])
   assert.deepEqual(row?.['binding'], { limit: 'held', value: 'until released', origin: 'operator' })
+  await bench.close()
+})
+
+test('a question before the owners were up left the queue empty for all later ones', async (t) => {
+  const world = realWorld()
+  t.after(() => world.end())
+  let isOpen = false
+  const verbs = verbsOver(world.dataDir, () => isOpen)
+  for (const verb of ['queue.list', 'queue.show', 'explain']) {
+    await assert.rejects(rowsFrom(verbs, verb, { id: idToText(0) }), { name: 'ControlError', code: 69, message: /starting/ }, verb)
+  }
+  const bench = await Bench.open(world)
+  await bench.accept([to('b@x.example')])
+  isOpen = true
+  const rows = await rowsFrom(verbs, 'queue.list', {})
+  assert.deepEqual(
+    rows.map(({ recipient }) => recipient),
+    ['b@x.example'],
+  )
   await bench.close()
 })
