@@ -78,7 +78,7 @@ class SmtpConnection extends Connection implements SmtpHost {
 
   auth(ticket: number, mechanism: string, response: Buffer | undefined): void {
     const session = this.#session as SmtpSession
-    this.#exchange ??= this.#service.beginAuth(mechanism, session.client, this.tls)
+    this.#exchange ??= this.#service.beginAuth(mechanism, session, this.tls)
     this.#exchange.respond(response, (step) => {
       if (step.kind !== 'challenge') this.#exchange = undefined
       session.onAuth(ticket, step, this.clock.now())
@@ -158,9 +158,9 @@ export class SmtpService {
     else this.#refusal = undefined
   }
 
-  beginAuth(mechanism: string, client: string, info: TlsInfo | undefined): AuthExchange {
+  beginAuth(mechanism: string, { client, clientUnknown }: SmtpSession, info: TlsInfo | undefined): AuthExchange {
     const tls = this.#authTls(info)
-    const context: AuthContext = { client, successData: false, ...(tls && { tls }) }
+    const context: AuthContext = { client, clientUnknown, successData: false, ...(tls && { tls }) }
     return this.#options.authenticator.begin(mechanism, context)
   }
 

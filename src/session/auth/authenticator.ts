@@ -107,7 +107,7 @@ export class Authenticator {
     const env: MechanismEnvironment = { context, nonce, scope, openidConfiguration }
     const machine = makeMechanism(mechanism, env, this.#settings)
     if (typeof machine !== 'string')
-      return new SaslExchange(this.#services, mechanism.toUpperCase(), machine, context, this.#networkOf(context.client))
+      return new SaslExchange(this.#services, mechanism.toUpperCase(), machine, context, this.#networkOf(context))
     const outcome = machine === 'encryption' ? 'needs-tls' : 'unknown-mechanism'
     return new RefusedExchange(machine, () => this.#report({ client: context.client, mechanism, account: '', outcome }))
   }
@@ -159,8 +159,8 @@ export class Authenticator {
   }
 
   /** Our own hosts carry the logins of many people: one of them who mistypes must not shut out the others. */
-  #networkOf(client: string): string {
-    return this.#trusted.hasText(client) ? '' : networkKey(client)
+  #networkOf({ client, clientUnknown = false }: AuthContext): string {
+    return !clientUnknown && this.#trusted.hasText(client) ? '' : networkKey(client)
   }
 
   #take(account: string, wanted: QuotaUse): boolean {

@@ -53,6 +53,8 @@ export interface AuthTls {
 export interface AuthContext {
   /** Client's address as text, after PROXY and XCLIENT. */
   readonly client: string
+  /** A proxy cannot name the client: `client` is the proxy's own address, whose rights it has not. */
+  readonly clientUnknown?: boolean
   /** Absent on a connection without TLS. */
   readonly tls?: AuthTls
   /** Whether the protocol can send data with its success (ManageSieve can; SMTP, IMAP and POP3 cannot). */

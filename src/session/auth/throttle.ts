@@ -96,8 +96,9 @@ export class Throttle {
 
   /** The counters that an attempt is held against. */
   #counters(network: string, account: string, now: number): [FailureCounters, string][] {
-    const counters: [FailureCounters, string][] = []
-    if (network !== '') counters.push([this.#networks, network])
+    // Clients that are not counted have the account's counter to themselves: guesses from outside do not shut out a webmail.
+    if (network === '') return account === '' ? [] : [[this.#accounts, pair('', account)]]
+    const counters: [FailureCounters, string][] = [[this.#networks, network]]
     if (account !== '' && !this.#isKnown(network, account, now)) counters.push([this.#accounts, account])
     return counters
   }

@@ -54,6 +54,11 @@ export class SmtpSession {
     return this.#c.client.address
   }
 
+  /** Whether its proxy cannot name it: `client` is then the proxy's. */
+  get clientUnknown(): boolean {
+    return this.#c.client.unknown
+  }
+
   /** Whether the next line is an AUTH response, to be blanked in traces. */
   get secretInput(): boolean {
     return this.#c.mode === 'auth'

@@ -82,6 +82,16 @@ test('clients that are not counted are held only against the account', () => {
   assert.deepEqual(throttle.admit('', 'anna', START), LOCKED)
 })
 
+test('guesses from outside do not shut an account out of our own webmail, nor those through it the account outside', () => {
+  const throttle = new Throttle(makeThrottleMemory(256), RULES)
+  for (let i = 0; i < 12; i++) throttle.failed(`net${i}`, 'anna', START)
+  assert.deepEqual(throttle.admit('net99', 'anna', START), LOCKED)
+  assert.deepEqual(throttle.admit('', 'anna', START), NOW)
+  for (let i = 0; i < 12; i++) throttle.failed('', 'bert', START)
+  assert.deepEqual(throttle.admit('', 'bert', START), LOCKED)
+  assert.deepEqual(throttle.admit('net99', 'bert', START), NOW)
+})
+
 test('a flood of other names neither grows the table nor frees who is locked', () => {
   const memory = makeThrottleMemory(64)
   const throttle = new Throttle(memory, RULES)
@@ -180,4 +190,11 @@ test('clients in relayFrom share no counter, so that one user of a webmail does 
   const { authenticator, passwords } = bench(undefined, { relayFrom: ['192.0.2.0/24'] })
   for (let i = 0; i < 30; i++) hear(authenticator.begin('PLAIN', contextOf()), b64(`\0user${i}@example.org\0guess`))
   assert.equal(passwords.asked.length, 30)
+})
+
+test('a client that a proxy in relayFrom cannot name is braked with all such clients', () => {
+  const { authenticator, passwords } = bench(undefined, { relayFrom: ['192.0.2.0/24'] })
+  const context = contextOf({ clientUnknown: true })
+  for (let i = 0; i < 30; i++) hear(authenticator.begin('PLAIN', context), b64(`\0user${i}@example.org\0guess`))
+  assert.equal(passwords.asked.length, 4, 'three failures are free, the fourth is slow')
 })
