@@ -17,6 +17,7 @@ const server = stack.use(
   await startServer({
     relayFrom: ['198.51.100.0/24'],
     xclientFrom: [PROXY],
+    accounts: [{ name: 'anna@home.test', password: 'correct horse' }],
     domains: { 'home.test': { deliverTo: `smtp://127.0.0.1:${sink.port}` } },
     routes: [{ domain: '*', to: `smtp://127.0.0.1:${sink.port}` }],
   }),
@@ -41,6 +42,17 @@ test('the client that the proxy names is the one that counts', async () => {
   await client.expect(250, 'MAIL FROM:<a@b.test>')
   await client.expect(550, 'RCPT TO:<b@foreign.test>')
   await client.expect(250, 'RCPT TO:<b@home.test>')
+})
+
+test('a login is an account however its client wrote it, as with AUTH', async () => {
+  for (const login of ['anna@home.test', 'Anna@Home.TEST']) {
+    using client = await greeted(server.port(), PROXY)
+    await client.expect(250, 'EHLO proxy.test')
+    await client.expect(220, `XCLIENT ADDR=203.0.113.9 LOGIN=${login}`)
+    await client.expect(250, 'EHLO proxy.test')
+    await client.expect(250, 'MAIL FROM:<anna@home.test>')
+    await client.expect(250, 'RCPT TO:<b@foreign.test>')
+  }
 })
 
 test('refusals are booked to the client that was named', async () => {

@@ -3,6 +3,7 @@
 import type { CommandLine } from '../../wire/smtp/command.ts'
 import { parseXclient } from '../../wire/smtp/xclient.ts'
 import type { XclientAttributes } from '../../wire/smtp/xclient.ts'
+import { accountName } from '../auth/account-name.ts'
 import * as Answers from './answers.ts'
 import type { Answer } from './answers.ts'
 import type { Conversation } from './conversation.ts'
@@ -36,6 +37,7 @@ function apply(c: Conversation, attributes: XclientAttributes): void {
   if (HELO !== undefined) c.proxiedHelo = HELO
   c.startOver()
   if (!LOGIN) return
-  c.account = LOGIN
+  // As AUTH makes it of what the same client says there.
+  c.account = accountName(LOGIN) ?? LOGIN
   c.mayRelay = true
 }
