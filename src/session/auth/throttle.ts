@@ -151,9 +151,9 @@ class FailureCounters {
     this.#table.update(slot, 0, (word) => pack(now, Math.min(this.#failures(word, now) + 1, COUNT_MAX)))
   }
 
-  /** Failures that still count. */
+  /** Failures that still count. Those of a time to come were counted by a clock that has been put right since. */
   #failures(word: bigint, now: number): number {
-    return now - lastOf(word) < this.#rule.windowMs ? Number(word & COUNT_MASK) : 0
+    return Math.abs(now - lastOf(word)) < this.#rule.windowMs ? Number(word & COUNT_MASK) : 0
   }
 
   /** More failures are worth more, among equals the later one: a flood of names cannot push out a lock. */

@@ -74,6 +74,14 @@ test('a success does not wash the network clean', () => {
   assert.deepEqual(throttle.admit('n', 'victim', START), { kind: 'wait', ms: 1000 })
 })
 
+test('a clock that is put back by a day does not shut out for a day who has mistyped a few times', () => {
+  const throttle = new Throttle(makeThrottleMemory(64), RULES)
+  for (let i = 0; i < 4; i++) throttle.failed('n', 'anna', START + 86_400_000)
+  assert.deepEqual(throttle.admit('n', 'anna', START), NOW)
+  for (let i = 0; i < 4; i++) throttle.failed('n', 'anna', START)
+  assert.deepEqual(throttle.admit('n', 'anna', START - 5), { kind: 'wait', ms: 1005 }, 'another thread, a moment behind')
+})
+
 test('clients that are not counted are held only against the account', () => {
   const throttle = new Throttle(makeThrottleMemory(64), RULES)
   for (let i = 0; i < 8; i++) throttle.failed('', `user${i}`, START)
