@@ -34,6 +34,13 @@ export interface SmtpServiceOptions {
   readonly connections: Set<Connection>
 }
 
+/** To wait would not help. */
+const ACCOUNT_GONE = {
+  kind: 'refuse',
+  rule: 'account-gone',
+  reply: { code: ReplyCode.mailboxUnavailable, enhanced: Enhanced.refused, text: 'your account has been removed or disabled' },
+} as const
+
 /** One connection as its session sees it. */
 class SmtpConnection extends Connection implements SmtpHost {
   readonly id: number
@@ -258,21 +265,19 @@ export class SmtpService {
 
   #decideSender(account: string): SenderDecision {
     if (account === '' || this.#options.authenticator.takeMessage(account)) return { kind: 'accept' }
-    return {
-      kind: 'refuse',
-      rule: 'account-quota',
-      reply: { code: ReplyCode.localError, enhanced: Enhanced.temporaryRefusal, text: 'message quota of this hour is used up' },
-    }
+    return this.#quotaRefusal(account, 'message')
   }
 
   #decideRecipient(policy: RelayPolicy, facts: RecipientFacts): RelayDecision {
     const decision = policy.decide(facts)
     if (decision.kind !== 'accept' || facts.account === '' || this.#options.authenticator.takeRecipient(facts.account)) return decision
-    return {
-      kind: 'refuse',
-      rule: 'account-quota',
-      reply: { code: ReplyCode.localError, enhanced: Enhanced.temporaryRefusal, text: 'recipient quota of this hour is used up' },
-    }
+    return this.#quotaRefusal(facts.account, 'recipient')
+  }
+
+  #quotaRefusal(account: string, what: 'message' | 'recipient'): Extract<RelayDecision, { kind: 'refuse' }> {
+    if (this.#options.authenticator.isGone(account)) return ACCOUNT_GONE
+    const text = `${what} quota of this hour is used up`
+    return { kind: 'refuse', rule: 'account-quota', reply: { code: ReplyCode.localError, enhanced: Enhanced.temporaryRefusal, text } }
   }
 
   #closed(connection: SmtpConnection): void {

@@ -47,3 +47,20 @@ test('an account works from when it is added until it is removed', async () => {
   await open.expect(550, `MAIL FROM:<${NAME}>`)
   ;(await login('rubber', 535))[Symbol.dispose]()
 })
+
+test('who has been removed or disabled in the middle of a session is told that, not that a quota is used up', async () => {
+  const gone = /^5\.7\.1 your account has been removed or disabled$/
+  for (const end of [
+    ['set', NAME, '--disable'],
+    ['remove', NAME],
+  ]) {
+    if (end[0] === 'set') await account(['add', NAME, '--password-stdin'], 'pencil')
+    else await account(['set', NAME, '--enable'])
+    using open = await login('pencil', 235)
+    await open.expect(250, `MAIL FROM:<${NAME}>`)
+    await account(end)
+    assert.match((await open.expect(550, 'RCPT TO:<b@c.test>')).lines[0] ?? '', gone)
+    await open.expect(250, 'RSET')
+    assert.match((await open.expect(550, 'MAIL FROM:<>')).lines[0] ?? '', gone)
+  }
+})

@@ -50,10 +50,10 @@ export class Accounts {
     this.lookup(name, (account) => found(account ?? decoy))
   }
 
-  /** What the account may do, without its credentials; nothing when its record cannot be read. */
-  profile(name: string): AccountProfile | undefined {
+  /** What the account may do, without its credentials. */
+  profile(name: string): AccountProfile | undefined | 'failed' {
     const account = this.#find(name)
-    if (account !== undefined) return account === 'failed' ? undefined : account
+    if (account !== undefined) return account
     const configured = this.#configured.get(name)
     return configured && { ...configured, disabled: false }
   }

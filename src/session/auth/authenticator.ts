@@ -123,6 +123,12 @@ export class Authenticator {
     return this.#profile(account)?.aliases ?? NONE
   }
 
+  /** Whether an account that once authenticated has been removed or disabled since. */
+  isGone(account: string): boolean {
+    const profile = this.#accounts.profile(account)
+    return profile !== 'failed' && (profile === undefined || profile.disabled)
+  }
+
   /** Counts a message against the account's hour; false: it is used up, or the account is no more. */
   takeMessage(account: string): boolean {
     return this.#take(account, ONE_MESSAGE)
@@ -168,9 +174,10 @@ export class Authenticator {
     return profile !== undefined && this.#quota.take(account, profile.quota, wanted, this.#deps.clock.now()) !== QUOTA_EXCEEDED
   }
 
+  /** Nothing for an account that may nothing, or whose record cannot be read. */
   #profile(account: string): AccountProfile | undefined {
     const profile = this.#accounts.profile(account)
-    return profile?.disabled ? undefined : profile
+    return profile === 'failed' || profile?.disabled ? undefined : profile
   }
 
   #makeTokens(config: AuthConfig): TokenPort | undefined {
