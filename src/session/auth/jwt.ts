@@ -124,6 +124,7 @@ function scopesOf(claims: Claims): string[] {
 /** The claim that names the account; undefined when there is none, or when it is an address that nobody has verified. */
 export function accountClaim(claims: Claims, name: string): string | undefined {
   const value = claims[name]
-  if (name === 'email' && claims['email_verified'] === false) return undefined
+  // Some issuers write it as text.
+  if (name === 'email' && (claims['email_verified'] === false || claims['email_verified'] === 'false')) return undefined
   return typeof value === 'string' && value !== '' ? value : undefined
 }

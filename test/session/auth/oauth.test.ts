@@ -91,6 +91,7 @@ const BAD_CLAIMS: readonly (readonly [string, object])[] = [
   ['without an account', { email: undefined }],
   ['with an account that is no text', { email: 7 }],
   ['with an address nobody has verified', { email_verified: false }],
+  ['with an address nobody has verified, as text', { email_verified: 'false' }],
 ]
 test('claims that do not fit are refused', async (t) => {
   const { check, claims } = await bench(t, 'jwks')
