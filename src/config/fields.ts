@@ -198,9 +198,16 @@ export function target(baseDir: string): Field<string> {
   })
 }
 
-/** https, or http to this machine. */
-export const webAddress: Field<string> = field("an address such as 'https://login.example.org/keys'", (value) => {
+const WEB_ADDRESS_FORM = "an address such as 'https://login.example.org/keys'"
+
+/** https, or http to this machine; without a name and password, which fetch does not take. */
+export const webAddress: Field<string> = checked(WEB_ADDRESS_FORM, (value) => {
   const url = typeof value === 'string' ? URL.parse(value) : null
+  if (url && (url.username !== '' || url.password !== '')) {
+    return { problem: 'expected an address without name and password; clientId and clientSecret are for them' }
+  }
   const local = url?.hostname === 'localhost' || url?.hostname === '127.0.0.1' || url?.hostname === '[::1]'
-  return url?.protocol === 'https:' || (url?.protocol === 'http:' && local) ? url.href : undefined
+  return url?.protocol === 'https:' || (url?.protocol === 'http:' && local)
+    ? { value: url.href }
+    : { problem: unfit(value, WEB_ADDRESS_FORM) }
 })
