@@ -21,7 +21,7 @@ export class Accounts {
   #configured: ReadonlyMap<string, AccountConfig>
   #derived = new Map<AccountConfig, Credentials | Found[]>()
 
-  /** `report` is told of records that cannot be read. */
+  /** `report` is told of records that cannot be read, and of passwords that nobody can give. */
   constructor(directory: Directory, passwords: PasswordPort, configured: readonly AccountConfig[], report: (problem: string) => void) {
     this.#report = report
     this.#directory = directory
@@ -76,7 +76,10 @@ export class Accounts {
 
   #derive(configured: AccountConfig, found: Found): void {
     const password = prepareStored(configured.password)
-    if (password === undefined) return found(undefined)
+    if (password === undefined) {
+      this.#report(`${configured.name}: its password in the configuration has characters that SASLprep forbids (RFC 4013)`)
+      return found(undefined)
+    }
     const waiting = [found]
     this.#derived.set(configured, waiting)
     this.#passwords.derive(password, (credentials) => {

@@ -83,7 +83,7 @@ export class Authenticator {
     this.#quota = new QuotaLedger(deps.memory.quota)
     this.#warnings = new RepeatedWarnings(deps.log, deps.clock)
     this.#accounts = new Accounts(directory, deps.passwords, config.accounts, (problem) =>
-      this.#warnings.warn('directory', { problem }, 'an account cannot be read'),
+      this.#warnings.warn('directory', { problem }, 'an account cannot be used'),
     )
     this.#tokens = this.#makeTokens(config)
     this.#trusted = trustedNetworks(config)

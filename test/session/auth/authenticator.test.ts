@@ -86,6 +86,13 @@ test('credentials that could not be made are temporary, and made the next time',
   assert.deepEqual(login(), SUCCESS)
 })
 
+test('a configured password that nobody can give is told, and not to the client', () => {
+  const { authenticator, log } = bench([], { accounts: [{ ...CONFIGURED, password: 'pen\u0007cil' }] })
+  assert.deepEqual(say(authenticator.begin('PLAIN', contextOf()), b64('\0anna@example.org\0pencil')), CREDENTIALS)
+  const problem = 'anna@example.org: its password in the configuration has characters that SASLprep forbids (RFC 4013)'
+  assert.deepEqual(log[0], { fields: { problem }, text: 'an account cannot be used' })
+})
+
 test('a reload changes accounts, plaintext and tokens, and keeps credentials of what stays', () => {
   const { authenticator, passwords } = bench([], { accounts: [CONFIGURED] })
   const login = (password: string): object => say(authenticator.begin('PLAIN', contextOf()), b64(`\0anna@example.org\0${password}`))

@@ -119,7 +119,7 @@ test('a full queue of verifications and a broken back end are temporary', () => 
   passwords.verdict = undefined
   directory.broken = true
   assert.deepEqual(say(authenticator.begin('PLAIN', contextOf()), b64('\0anna@example.org\0pencil')), temporary)
-  assert.equal(log.filter((line) => line.text === 'an account cannot be read').length, 1)
+  assert.equal(log.filter((line) => line.text === 'an account cannot be used').length, 1)
 })
 
 test('one network cannot fill the queue of verifications', () => {
