@@ -6,6 +6,7 @@ import type { Config } from '../config/schema.ts'
 import { aliasPattern, newAccountName } from '../session/auth/account-name.ts'
 import type { AccountDirectory } from '../session/auth/accounts.ts'
 import type { Account, AccountQuota, Credentials } from '../session/auth/ports.ts'
+import { parseMailbox } from '../wire/smtp/path.ts'
 import { CliError, ExitCode, usageError } from './command.ts'
 import type { Command, CommandContext, OptionSpec } from './command.ts'
 import { CONFIG_EXITS, loadForClient } from './data-dir.ts'
@@ -35,7 +36,7 @@ const accountAdd: Command = {
   options: { 'password-stdin': PASSWORD_STDIN, ...PROPERTIES },
   details: 'NAME is an address. The password is asked for on the terminal, or read with --password-stdin.',
   async run(context: CommandContext): Promise<number> {
-    const name = onlyName(context)
+    const name = sendingName(onlyName(context))
     const aliases = aliasesOf(context)
     const quota = quotaOf(context, { messagesPerHour: 0, recipientsPerHour: 0 })
     return withDirectory(context, async (directory) => {
@@ -217,6 +218,14 @@ function onlyName(context: CommandContext): string {
   if (text === undefined) throw usageError('the name of the account is missing; it is an address such as anna@example.org')
   const name = newAccountName(text)
   if (name === undefined) throw usageError(`not an address: ${text}; accounts are called such as anna@example.org`)
+  return name
+}
+
+/** The name of a new account must be an address as MAIL takes it (RFC 5321 §4.1.2): under another it could never send. */
+function sendingName(name: string): string {
+  const buf = Buffer.from(name, 'utf8')
+  const mailbox = parseMailbox({ buf, start: 0, end: buf.length })
+  if (!mailbox.ok) throw usageError(`not an address: ${name}: ${mailbox.error}`)
   return name
 }
 

@@ -102,6 +102,8 @@ const MISTAKES: readonly (readonly [readonly string[], string, number, RegExp])[
   [['add'], '', 2, /name of the account is missing/],
   [['add', 'anna', '--password-stdin'], 'x', 2, /not an address: anna/],
   [['add', '*@example.org', '--password-stdin'], 'x', 2, /not an address/],
+  [['add', 'a..b@example.org', '--password-stdin'], 'x', 2, /not an address: a\.\.b@example\.org: the local part has an empty word/],
+  [['add', 'a,b@example.org', '--password-stdin'], 'x', 2, /not an address: a,b@example\.org: /],
   [['add', 'a@example.org', 'b@example.org'], 'x', 2, /unexpected argument: b@example\.org/],
   [['add', 'a@example.org'], 'x', 2, /--password-stdin/],
   [['add', 'a@example.org', '--password-stdin'], '', 2, /empty/],
