@@ -6,7 +6,7 @@ import { CliError, ExitCode, usageError } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { Dialogue } from './send/dialogue.ts'
 import type { Reply } from './send/dialogue.ts'
-import { composeMessage, encodeForData, hasEightBit } from './send/message.ts'
+import { composeMessage, encodeForData, hasEightBit, withLineEnds } from './send/message.ts'
 import { printable } from './table.ts'
 
 const PORT_MAX = 65_535
@@ -66,7 +66,7 @@ async function planOf(context: CommandContext): Promise<Plan> {
   const port = Number(server?.[3] ?? 25)
   if (!server || port < 1 || port > PORT_MAX) throw usageError('--server is HOST:PORT, such as 127.0.0.1:2525 or [::1]:25')
   const host = (server[1] ?? server[2]) as string
-  const message = await messageOf(context, from, to)
+  const message = withLineEnds(await messageOf(context, from, to))
   return { host, port, tls, lmtp: context.flag('lmtp'), from, to, message, auth: authOf(context) }
 }
 

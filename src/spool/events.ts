@@ -41,15 +41,20 @@ const POLL_MS = 200
 const HISTORY_BYTES_MAX = 1024 * 1024 * 1024
 const LINE_FEED = 0x0a
 
-/** Fills `buffer` from a file; answers the bytes read, 0 when the file was removed for its age meanwhile. */
-async function readSome(disk: SpoolDisk, path: string, buffer: Buffer, position: number): Promise<number> {
-  let file: FileHandle
+/** undefined when the file was removed for its age meanwhile. */
+async function openIfThere(disk: SpoolDisk, path: string): Promise<FileHandle | undefined> {
   try {
-    file = await disk.open(path, 'read')
+    return await disk.open(path, 'read')
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return 0
+    if (errorCode(error) === 'ENOENT') return undefined
     throw error
   }
+}
+
+/** Fills `buffer` from a file; answers the bytes read, 0 when the file was removed for its age meanwhile. */
+async function readSome(disk: SpoolDisk, path: string, buffer: Buffer, position: number): Promise<number> {
+  const file = await openIfThere(disk, path)
+  if (!file) return 0
   try {
     return await disk.read(file, buffer, 0, buffer.length, position)
   } finally {
@@ -236,9 +241,10 @@ function takeRun(cursor: ShardCursor, limit: number, max: number, taken: EventLi
   taken.push(...cursor.lines.splice(0, n))
 }
 
-/** Collects the events of one message from a file; answers the file's size. */
+/** Collects the events of one message from a file; answers the file's size, 0 when it was removed for its age meanwhile. */
 async function findIn(disk: SpoolDisk, path: string, id: string, found: LoggedEvent[]): Promise<number> {
-  const file = await disk.open(path, 'read')
+  const file = await openIfThere(disk, path)
+  if (!file) return 0
   const needle = Buffer.from(`"id":"${id}"`)
   const buffer = Buffer.allocUnsafe(READ_BYTES)
   let position = 0

@@ -78,6 +78,20 @@ test('what is held and not in memory was told to wait for room there, and a time
   await bench.close()
 })
 
+test('a history broke off at a file of events that was removed for its age meanwhile', async (t) => {
+  const world = realWorld()
+  t.after(() => world.end())
+  const bench = await Bench.open(world)
+  await bench.accept([to('b@x.example')])
+  await bench.close()
+  const list = async (directory: string): Promise<string[]> => {
+    const names = await world.disk.list(directory)
+    return directory.includes('events') ? ['0000000000000001.ndjson', ...names] : names
+  }
+  const tail = await EventTail.open(world.dataDir, { disk: { ...world.disk, list } })
+  assert.deepEqual(await tail.historyOf(idToText(99)), [])
+})
+
 test('a question before the owners were up left the queue empty for all later ones', async (t) => {
   const world = realWorld()
   t.after(() => world.end())

@@ -61,6 +61,13 @@ test('--file - reads a whole message from standard input', async () => {
   assert.equal(sink.messages[0]?.data.toString(), 'Subject: x\r\n\r\n.dot\r\n')
 })
 
+test('SIZE counted the line ends of a file from Unix as one octet', async () => {
+  await using sink = await SmtpSink.start({ script: ({ verb }) => (verb === 'EHLO' ? '250-sink\r\n250 SIZE\r\n' : undefined) })
+  await run(to(sink, '--file', '-'), { input: 'Subject: x\n\n.dot' })
+  const { data, mailParameters } = sink.messages[0] ?? assert.fail('nothing came')
+  assert.equal(mailParameters, `SIZE=${data.length}`)
+})
+
 test('--file reads a file, and --json tells the queue id', async () => {
   using folder = new TempFolder('send')
   const file = join(folder.path, 'message.eml')

@@ -28,13 +28,16 @@ export function composeMessage(parts: MessageParts): Buffer {
   return Buffer.from(`${fields.join('\r\n')}\r\n\r\n${parts.body}`)
 }
 
-/** Line ends as CRLF, dots stuffed, a final CRLF and the dot that ends DATA (RFC 5321 §4.5.2). */
+/** Line ends as CRLF, one at the end too: what the parameter SIZE counts (RFC 1870 §5). */
+export function withLineEnds(message: Buffer): Buffer {
+  const text = message.toString('latin1').replace(/\r\n|\r|\n/g, '\r\n')
+  return Buffer.from(text === '' || text.endsWith('\r\n') ? text : `${text}\r\n`, 'latin1')
+}
+
+/** Dots stuffed, and the dot that ends DATA (RFC 5321 §4.5.2). */
 export function encodeForData(message: Buffer): Buffer {
-  const text = message
-    .toString('latin1')
-    .replace(/\r\n|\r|\n/g, '\r\n')
-    .replace(/^\./gm, '..')
-  return Buffer.from(`${text}${text === '' || text.endsWith('\r\n') ? '' : '\r\n'}.\r\n`, 'latin1')
+  const text = withLineEnds(message).toString('latin1').replace(/^\./gm, '..')
+  return Buffer.from(`${text}.\r\n`, 'latin1')
 }
 
 export function hasEightBit(bytes: Buffer): boolean {
