@@ -54,7 +54,8 @@ const listener = f.section({
   tls: f.oneOf(s.LISTENER_TLS).optional(),
 })
 
-const quotaCount = f.whole(0, 1e9).default(0)
+/** As in cli/account.ts: the ledger counts to a million in five minutes, and would never see a higher limit reached. */
+const quotaCount = f.whole(0, 1_000_000).default(0)
 const account = f.section({
   name: f.mailbox(false),
   password: f.secret(1024),
