@@ -3,7 +3,7 @@
 import type { BenchOptions } from '../macro/options.ts'
 import { through } from './through.ts'
 
-const MESSAGES = 10_000
+const MESSAGES = 20_000
 
 export function relay(options: BenchOptions, folder: string): Promise<unknown> {
   return through('relay', options, folder, MESSAGES)
