@@ -16,7 +16,7 @@ import { makeMechanism, offeredMechanisms, tlsMechanisms, type MechanismSettings
 import { OauthTokens } from './oauth.ts'
 import { PASSWORD_CHECKER_DEFAULTS, PasswordChecker } from './password-checker.ts'
 import type { AuthContext, AuthExchange, AuthTls, Directory, PasswordPort, TokenPort } from './ports.ts'
-import { QUOTA_EXCEEDED, QuotaLedger, makeQuotaMemory, type QuotaUse } from './quota.ts'
+import { QuotaLedger, makeQuotaMemory, type QuotaUse } from './quota.ts'
 import type { SharedTableMemory } from './shared-table.ts'
 import { Throttle, makeThrottleMemory, type ThrottleMemory } from './throttle.ts'
 
@@ -139,11 +139,6 @@ export class Authenticator {
     return this.#take(account, ONE_RECIPIENT)
   }
 
-  /** What the account has used of its hour. */
-  quotaUse(account: string): QuotaUse {
-    return this.#quota.use(account, this.#deps.clock.now())
-  }
-
   /** Exchanges that run keep what they began with. */
   reload(config: AuthConfig): void {
     const isSameIssuer = JSON.stringify(config.oauth) === JSON.stringify(this.#config.oauth)
@@ -171,7 +166,7 @@ export class Authenticator {
 
   #take(account: string, wanted: QuotaUse): boolean {
     const profile = this.#profile(account)
-    return profile !== undefined && this.#quota.take(account, profile.quota, wanted, this.#deps.clock.now()) !== QUOTA_EXCEEDED
+    return profile !== undefined && this.#quota.take(account, profile.quota, wanted, this.#deps.clock.now())
   }
 
   /** Nothing for an account that may nothing, or whose record cannot be read. */

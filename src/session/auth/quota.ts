@@ -24,13 +24,6 @@ export interface QuotaUse {
   readonly recipients: number
 }
 
-/** Proof of what was taken, to give it back: the bucket's number; or why nothing was. */
-export type QuotaTicket = number
-/** Nothing was taken: the account has used its hour, or too many accounts are counted at once. */
-export const QUOTA_EXCEEDED = -1
-/** Nothing was taken: the account has no limits. */
-export const QUOTA_UNLIMITED = -2
-
 export function makeQuotaMemory(accounts: number = ACCOUNTS_MAX): SharedTableMemory {
   return makeSharedTable(accounts, BUCKETS)
 }
@@ -42,27 +35,23 @@ export class QuotaLedger {
     this.#table = new SharedTable(memory)
   }
 
-  /** Counts messages and recipients, all or nothing. `now` is in ms since 1970. */
-  take(account: string, quota: AccountQuota, wanted: QuotaUse, now: number): QuotaTicket {
-    if (quota.messagesPerHour === 0 && quota.recipientsPerHour === 0) return QUOTA_UNLIMITED
+  /**
+   * Counts messages and recipients, all or nothing. `now` is in ms since 1970.
+   * False: the account has used its hour, or too many accounts are counted at once.
+   */
+  take(account: string, quota: AccountQuota, wanted: QuotaUse, now: number): boolean {
+    if (quota.messagesPerHour === 0 && quota.recipientsPerHour === 0) return true
     const epoch = epochOf(now)
     const slot = this.#table.claim(this.#table.keyOf(account), (other) => this.#lastUse(other, epoch))
-    if (slot < 0) return QUOTA_EXCEEDED
+    if (slot < 0) return false
     this.#add(slot, epoch, wanted)
     const use = this.#sum(slot, epoch)
-    if (isWithin(use.messages, quota.messagesPerHour) && isWithin(use.recipients, quota.recipientsPerHour)) return epoch
+    if (isWithin(use.messages, quota.messagesPerHour) && isWithin(use.recipients, quota.recipientsPerHour)) return true
     this.#subtract(slot, epoch, wanted)
-    return QUOTA_EXCEEDED
+    return false
   }
 
-  /** Takes back what `take` counted, when the message or recipient was not accepted after all. */
-  giveBack(account: string, ticket: QuotaTicket, taken: QuotaUse): void {
-    if (ticket < 0) return
-    const slot = this.#table.find(this.#table.keyOf(account))
-    if (slot >= 0) this.#subtract(slot, ticket, taken)
-  }
-
-  /** What the account has used, to refuse early what `take` would refuse later. */
+  /** What the account has used in the last hour. */
   use(account: string, now: number): QuotaUse {
     const slot = this.#table.find(this.#table.keyOf(account))
     return slot < 0 ? { messages: 0, recipients: 0 } : this.#sum(slot, epochOf(now))

@@ -134,7 +134,6 @@ test('quotas count over all threads that share the memory', () => {
   assert.equal(a.takeMessage('anna@example.org'), false)
   for (let i = 0; i < 3; i++) assert.equal(b.takeRecipient('anna@example.org'), true)
   assert.equal(a.takeRecipient('anna@example.org'), false)
-  assert.deepEqual(b.quotaUse('anna@example.org'), { messages: 2, recipients: 3 })
   clock.advance(65 * 60_000)
   assert.equal(a.takeMessage('anna@example.org'), true)
 })
