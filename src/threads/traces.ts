@@ -12,6 +12,9 @@ const LINE_CHARS_MAX = 1000
 const SECRET = '(secret)'
 /** AUTH with an initial response (RFC 4954 §4): the mechanism is told, the rest is not. */
 const AUTH_LINE = /^(AUTH\s+\S+)\s.*/is
+const AUTH_VERB = /^AUTH\b/i
+/** A line of one word that may be base64 and is no command. */
+const AUTH_RESPONSE = /^(?!(?:DATA|RSET|NOOP|QUIT|HELP|STARTTLS)$)[a-z0-9+/]*=*$/i
 
 type Direction = 'in' | 'out'
 
@@ -31,6 +34,8 @@ export class Traces {
   readonly #subscriptions = new Set<Subscription>()
   /** Input that waits for its line end, by connection. */
   readonly #partial = new Map<number, string>()
+  /** Connections that said AUTH and no command since: name and password may come though it was refused. */
+  readonly #afterAuth = new Set<number>()
 
   constructor(clock: Clock, peerKind: PeerKind) {
     this.#clock = clock
@@ -48,7 +53,10 @@ export class Traces {
     this.#subscriptions.add(subscription)
     answer.onCancel(() => {
       this.#subscriptions.delete(subscription)
-      if (!this.active) this.#partial.clear()
+      if (!this.active) {
+        this.#partial.clear()
+        this.#afterAuth.clear()
+      }
       answer.end()
     })
   }
@@ -64,11 +72,19 @@ export class Traces {
     }
     const lines = ((this.#partial.get(connection) ?? '') + text).split('\n')
     this.#partial.set(connection, (lines.pop() as string).slice(0, LINE_CHARS_MAX))
-    for (const line of lines) this.line(connection, peer, direction, line.replace(/\r$/, '').replace(AUTH_LINE, `$1 ${SECRET}`))
+    for (const line of lines) this.line(connection, peer, direction, this.#harmless(connection, line.replace(/\r$/, '')))
+  }
+
+  #harmless(connection: number, line: string): string {
+    if (this.#afterAuth.has(connection) && AUTH_RESPONSE.test(line)) return SECRET
+    if (AUTH_VERB.test(line)) this.#afterAuth.add(connection)
+    else this.#afterAuth.delete(connection)
+    return line.replace(AUTH_LINE, `$1 ${SECRET}`)
   }
 
   closed(connection: number): void {
     this.#partial.delete(connection)
+    this.#afterAuth.delete(connection)
     for (const subscription of this.#subscriptions) subscription.matched.delete(connection)
   }
 

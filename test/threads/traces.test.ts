@@ -34,6 +34,27 @@ test('lines are told whole, secrets are blanked and bodies counted', () => {
   assert.deepEqual(lines, ['1 out 220 mx', '1 in EHLO x', '1 in AUTH PLAIN (secret)', '1 in (secret)', '1 in (15 bytes)'])
 })
 
+test('name and password that come though AUTH was refused are blanked', () => {
+  const traces = new Traces(new ManualClock(), 'client')
+  const { lines } = subscribe(traces, '')
+  const say = (text: string): void => traces.piece(1, '192.0.2.1', 'in', Buffer.from(text), 'text')
+  say('AUTH LOGIN\r\nYW5uYQ==\r\nc2Vj')
+  say('cmV0\r\nRSET\r\nYW5uYQ==\r\n')
+  say('auth plain\r\n')
+  say('AGFubmEAc2VjcmV0\r\nMAIL FROM:<a@example.org>\r\nQUIT\r\n')
+  assert.deepEqual(lines, [
+    '1 in AUTH LOGIN',
+    '1 in (secret)',
+    '1 in (secret)',
+    '1 in RSET',
+    '1 in YW5uYQ==',
+    '1 in auth plain',
+    '1 in (secret)',
+    '1 in MAIL FROM:<a@example.org>',
+    '1 in QUIT',
+  ])
+})
+
 test('a session is followed from the line that matches', () => {
   const traces = new Traces(new ManualClock(), 'client')
   const byText = subscribe(traces, 'ANNA')
