@@ -3,10 +3,10 @@
 //
 // - Keys: `a:` + name holds an account, `m:secret` the installation's 32 secret bytes.
 // - A change is on disk when its promise resolves.
-// - The server only reads. Environments are shared inside a process and keep the flags of the first open.
+// - The server only reads; its first net thread makes the directory before the others start. Environments are shared inside a process and keep the flags of the first open.
 
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync } from 'node:fs'
+import { mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import { assert } from '../../lib/assert.ts'
@@ -38,7 +38,8 @@ export class AccountDirectory implements Directory {
 
   /** Opens the directory at `path`; it is made when it is not there. Rejects with SpoolFormatError when it is damaged. */
   static async open(path: string, access: 'read' | 'write'): Promise<AccountDirectory> {
-    await checkHead(nodeDisk, join(path, INDEX_FILE), access)
+    // An empty file is none yet, for readers too: another thread may be just about to make it.
+    await checkHead(nodeDisk, join(path, INDEX_FILE), 'write')
     if (access === 'write') {
       mkdirSync(path, { recursive: true, mode: 0o700 })
       const db = openEnvironment(path, false)
@@ -47,7 +48,7 @@ export class AccountDirectory implements Directory {
       return new AccountDirectory(db, await makeSecret(db))
     }
     for (;;) {
-      const db = existsSync(join(path, INDEX_FILE)) ? openEnvironment(path, true) : undefined
+      const db = isMade(path) ? openEnvironment(path, true) : undefined
       const secret = db?.getBinary(SECRET_KEY)
       if (db && secret) return new AccountDirectory(db, secret)
       // Nobody has made it yet, or another thread is just doing so: whoever comes first wins.
@@ -102,6 +103,10 @@ export class AccountDirectory implements Directory {
   async close(): Promise<void> {
     await this.#db.close()
   }
+}
+
+function isMade(path: string): boolean {
+  return (statSync(join(path, INDEX_FILE), { throwIfNoEntry: false })?.size ?? 0) > 0
 }
 
 function openEnvironment(path: string, readOnly: boolean): RootDatabase<Buffer, string> {
