@@ -211,7 +211,12 @@ export class World implements SchedulerHost<Peer> {
     const shard = this.random.below(4)
     const id = shard * 2 ** 46 + this.#nextSequence++
     const owner = this.owners.find(({ shards, up }) => up && shards.includes(shard))
-    if (!owner) return this.accept(domains, fields)
+    if (!owner && this.owners.some(({ up }) => up)) return this.accept(domains, fields)
+    if (!owner) {
+      // All are down at once: the client comes again.
+      this.later(1000, () => void this.accept(domains, fields))
+      return id
+    }
     const rows = domains.map((domain, group): QueueRow => this.#facts(id, group, domain, fields))
     for (const facts of rows) owner.rows.set(key(facts), { facts, granted: 0, delivered: 0 })
     this.#note(id)
