@@ -69,7 +69,14 @@ export class Headroom {
   async #extend(target: number): Promise<void> {
     const ample = target + KEEP_BYTES + STEP_BYTES
     const freeBytes = await this.#files.freeBytes(this.#path)
-    await this.#grow(freeBytes > 2 * (ample - this.#size) ? ample : target)
+    if (freeBytes > 2 * (ample - this.#size)) {
+      try {
+        return await this.#grow(ample)
+      } catch {
+        // A user's quota allows less than the disk has.
+      }
+    }
+    await this.#grow(target)
   }
 
   async #grow(target: number): Promise<void> {

@@ -47,6 +47,13 @@ describe('headroom of the index file', () => {
     assert.equal(state.room.bytes, (await sizeOf(state.disk)) - state.used)
   })
 
+  it('grows by what is needed where the disk promises more than it gives, as one with quotas does', async () => {
+    const state = await shelf(6 * MB, 0)
+    state.disk.freeBytes = () => Promise.resolve(1e12)
+    await state.room.reserve(2 * MB, 10, true)
+    assert.ok((await sizeOf(state.disk)) >= 4 * MB)
+  })
+
   it('leaves settlements some when the disk has none', async () => {
     const state = await shelf(9 * MB, MB)
     await state.room.reserve(1000, 2, true)
