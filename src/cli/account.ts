@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
+import { ACCOUNT_QUOTA_MAX } from '../config/limits.ts'
 import { aliasPattern, newAccountName } from '../session/auth/account-name.ts'
 import type { AccountDirectory } from '../session/auth/accounts.ts'
 import type { Account, AccountQuota, Credentials } from '../session/auth/ports.ts'
@@ -23,9 +24,6 @@ const PROPERTIES: Readonly<Record<string, OptionSpec>> = {
 
 /** How a command ends that changes an account. */
 const CHANGE_EXITS = { findings: 'there is no such account', ...CONFIG_EXITS }
-
-/** Quotas have 20 bits in five minutes of the ledger; nobody needs more in an hour. */
-const QUOTA_MAX = 1_000_000
 
 const accountAdd: Command = {
   name: 'account add',
@@ -247,7 +245,8 @@ function quotaOf(context: CommandContext, before: AccountQuota): AccountQuota {
 function countOf(context: CommandContext, option: string): number | undefined {
   const text = context.text(option)
   if (text === undefined) return undefined
-  if (!/^\d{1,7}$/.test(text) || Number(text) > QUOTA_MAX) throw usageError(`--${option} takes a number up to ${QUOTA_MAX}, not ${text}`)
+  if (!/^\d{1,7}$/.test(text) || Number(text) > ACCOUNT_QUOTA_MAX)
+    throw usageError(`--${option} takes a number up to ${ACCOUNT_QUOTA_MAX}, not ${text}`)
   return Number(text)
 }
 

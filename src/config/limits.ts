@@ -5,6 +5,12 @@
 
 import { assert } from '../lib/assert.ts'
 
+/**
+ * Messages or recipients an hour that an account's quota may name: the ledger counts to a million in five minutes, and
+ * would never see a higher limit reached.
+ */
+export const ACCOUNT_QUOTA_MAX = 1_000_000
+
 export interface Limits {
   // SMTP server: sizes of what a client may say.
 

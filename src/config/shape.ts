@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { asciiName } from '../lib/hostname.ts'
 import * as f from './fields.ts'
-import { defaultLimits, tunableLimits } from './limits.ts'
+import { ACCOUNT_QUOTA_MAX, defaultLimits, tunableLimits } from './limits.ts'
 import type { Limits } from './limits.ts'
 import { planOf } from './plan.ts'
 import { anyOf, unfit } from './problems.ts'
@@ -54,8 +54,7 @@ const listener = f.section({
   tls: f.oneOf(s.LISTENER_TLS).optional(),
 })
 
-/** As in cli/account.ts: the ledger counts to a million in five minutes, and would never see a higher limit reached. */
-const quotaCount = f.whole(0, 1_000_000).default(0)
+const quotaCount = f.whole(0, ACCOUNT_QUOTA_MAX).default(0)
 const account = f.section({
   name: f.mailbox(false),
   password: f.secret(1024),
