@@ -211,8 +211,8 @@ export class World implements SchedulerHost<Peer> {
     const shard = this.random.below(4)
     const id = shard * 2 ** 46 + this.#nextSequence++
     const owner = this.owners.find(({ shards, up }) => up && shards.includes(shard))
-    if (!owner && this.owners.some(({ up }) => up)) return this.accept(domains, fields)
     if (!owner) {
+      if (this.owners.some(({ up }) => up)) return this.accept(domains, fields)
       // All are down at once: the client comes again.
       this.later(1000, () => void this.accept(domains, fields))
       return id

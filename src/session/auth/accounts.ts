@@ -3,7 +3,8 @@
 //
 // - Keys: `a:` + name holds an account, `m:secret` the installation's 32 secret bytes.
 // - A change is on disk when its promise resolves.
-// - The server only reads; its first net thread makes the directory before the others start. Environments are shared inside a process and keep the flags of the first open.
+// - The server only reads; its first net thread makes the directory before the others start.
+// - Environments are shared inside a process and keep the flags of the first open.
 
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, statSync } from 'node:fs'
