@@ -11,7 +11,7 @@ import type { Config, ListenerConfig } from './config/schema.ts'
 import { systemClock } from './lib/clock.ts'
 import { FileLock } from './lib/file-lock.ts'
 import { makeLog, type Log } from './lib/log.ts'
-import { makeMetrics, type MetricsMemory } from './lib/metrics.ts'
+import { makeMetrics, ThreadMetrics, type MetricsMemory } from './lib/metrics.ts'
 import { probe } from './net/probe.ts'
 import { ensureCertificate } from './net/tls.ts'
 import { makeQuotaMemory } from './session/auth/quota.ts'
@@ -21,6 +21,7 @@ import { nodeDisk } from './spool/nodedisk.ts'
 import { Asker } from './threads/asker.ts'
 import type { BoundListener, ThreadData } from './threads/messages.ts'
 import { Supervisor } from './threads/supervisor.ts'
+import { everySecond } from './threads/thread.ts'
 import { kindOf, ownerOf, threadNames } from './threads/topology.ts'
 
 const TICKET_KEY_BYTES = 48
@@ -172,6 +173,7 @@ class Server {
     }
     const listeners = this.#config.listeners.map((listener) => this.#bound.get(listener.name) as BoundListener)
     const words = listeners.map(({ name, host, port }) => ` ${name}=${host.includes(':') ? `[${host}]` : host}:${port}`)
+    everySecond(() => undefined, new ThreadMetrics(this.#metrics, 'main'))
     process.stdout.write(`rohrpost ready${words.join('')}\n`)
   }
 

@@ -105,7 +105,8 @@ function answerFor(request: number, cancels: Map<number, () => void>, send: (mes
   }
 }
 
-function everySecond(fn: () => void, metrics: ThreadMetrics): void {
+/** Calls `fn` once a second, and writes down how late the event loop of this thread is. */
+export function everySecond(fn: () => void, metrics: ThreadMetrics): void {
   const delay = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS })
   delay.enable()
   const beat = (): void => {

@@ -55,7 +55,7 @@ test('name and password that come though AUTH was refused are blanked', () => {
   ])
 })
 
-test('a session is followed from the line that matches', () => {
+test('a session that matches is told from its beginning', () => {
   const traces = new Traces(new ManualClock(), 'client')
   const byText = subscribe(traces, 'ANNA')
   const byClient = subscribe(traces, '192.0.2.2')
@@ -67,8 +67,28 @@ test('a session is followed from the line that matches', () => {
       traces.piece(connection, client, 'in', Buffer.from(line), 'text')
     }
   }
-  assert.deepEqual(byText.lines, ['1 in MAIL FROM:<anna@example.org>', '1 in QUIT'])
+  assert.deepEqual(byText.lines, ['1 in EHLO x', '1 in MAIL FROM:<anna@example.org>', '1 in QUIT'])
   assert.deepEqual(byClient.lines, ['2 in EHLO x', '2 in MAIL FROM:<bert@example.org>', '2 in QUIT'])
+})
+
+test('of a session that talked long before it matches, the last lines are told', () => {
+  const traces = new Traces(new ManualClock(), 'client')
+  const { lines } = subscribe(traces, 'anna')
+  for (let i = 0; i < 1000; i++) traces.piece(1, '192.0.2.1', 'in', Buffer.from(`NOOP ${i}\r\n`), 'text')
+  traces.piece(1, '192.0.2.1', 'in', Buffer.from('MAIL FROM:<anna@example.org>\r\n'), 'text')
+  assert.equal(lines.length, 64)
+  assert.deepEqual([lines[0], lines[62], lines[63]], ['1 in NOOP 937', '1 in NOOP 999', '1 in MAIL FROM:<anna@example.org>'])
+})
+
+test('a delivery that matches is told with the greeting of its connection, without the messages before, and nothing twice', () => {
+  const traces = new Traces(new ManualClock(), 'site')
+  const { lines } = subscribe(traces, 'shop')
+  traces.line(7, 'mx.example.net', 'in', '220 hello')
+  for (const tenant of ['bank', 'shop', 'bank', 'shop']) {
+    traces.message(7, 'mx.example.net', `message of ${tenant}`)
+    traces.line(7, 'mx.example.net', 'out', 'MAIL')
+  }
+  assert.deepEqual(lines, ['7 in 220 hello', '7 note message of shop', '7 out MAIL', '7 note message of shop', '7 out MAIL'])
 })
 
 test('a delivery is followed by site, or from the message that somebody looks for to the next one', () => {
