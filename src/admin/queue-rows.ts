@@ -6,7 +6,7 @@ import type { LoggedEvent } from '../spool/events.ts'
 import { replyText } from '../spool/outcome.ts'
 import { EventType } from '../spool/ports.ts'
 import type { Envelope, Group } from '../spool/types.ts'
-import { QueueClass, waitingIn } from '../spool/types.ts'
+import { EnvelopeFlag, QueueClass, waitingIn } from '../spool/types.ts'
 
 /** One recipient in the queue, as people and scripts see it. Times are ISO 8601, '' where there is none. */
 export interface QueueLine {
@@ -35,6 +35,19 @@ export interface Overlay {
   readonly nextAttempt: number
   /** What the site or the domain said last, '' when nothing or when it is not waited for. */
   readonly lastReply: string
+}
+
+/** An envelope as people and scripts see it: flags by their names, times in ISO 8601, what was not asked for left out. */
+export function envelopeRow(envelope: Envelope): object {
+  const { id, acceptedAt, flags, deliverBy, releaseAt = 0, ...rest } = envelope
+  return {
+    id: idToText(id),
+    acceptedAt: iso(acceptedAt),
+    ...rest,
+    flags: Object.entries(EnvelopeFlag).flatMap(([name, bit]) => ((flags & bit) !== 0 ? [name] : [])),
+    ...(deliverBy !== 0 && { deliverBy: iso(deliverBy) }),
+    ...(releaseAt !== 0 && { releaseAt: iso(releaseAt) }),
+  }
 }
 
 /** What is told of a text that is no message id. */

@@ -10,6 +10,7 @@ import type { AdminRef } from '../spool/ports.ts'
 import { waitingIn, type Group } from '../spool/types.ts'
 import { ControlError, type Caller, type Verb } from './control.ts'
 import {
+  envelopeRow,
   iso,
   linesOf,
   matchesEnvelope,
@@ -212,8 +213,7 @@ class QueueVerbs {
     reader.refresh()
     const message = reader.message(id)
     if (!message) throw new ControlError(NOT_FOUND, `no message ${idToText(id)} is in the queue`)
-    const { envelope } = message
-    caller.row({ ...envelope, id: idToText(id), acceptedAt: new Date(envelope.acceptedAt).toISOString() })
+    caller.row(envelopeRow(message.envelope))
     for await (const batch of this.listed({ id: idToText(id) })) for (const { lines } of batch) for (const line of lines) caller.row(line)
     return 0
   }

@@ -98,7 +98,10 @@ export const queueShow: Command = {
     const { dataDir } = await loadForClient(context)
     return askServer({ dataDir, verb: 'queue.show', args: { id } }, async (row) => {
       if (context.json) return context.out.json(row)
-      for (const [key, value] of Object.entries(row as object)) await context.out.line(`${key.padEnd(12)}${printable(String(value))}`)
+      for (const [key, value] of Object.entries(row as object)) {
+        const text = Array.isArray(value) ? value.join(' ') : String(value)
+        if (text !== '') await context.out.line(`${key.padEnd(12)}${printable(text)}`)
+      }
       await context.out.line('')
     })
   },

@@ -9,7 +9,7 @@ import { CliError, ExitCode, usageError } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { fieldValue, headerFields, queueId } from './sink/head.ts'
 import { STAGES, Script, parseReply } from './sink/script.ts'
-import type { SunkMessage } from './sink/session.ts'
+import { SINK_KEYWORDS, type SunkMessage } from './sink/session.ts'
 import { SINK_TLS, SinkServer } from './sink/server.ts'
 import type { SinkCounts, SinkTls, SunkPeer } from './sink/server.ts'
 import { printable } from './table.ts'
@@ -75,12 +75,18 @@ function planOf(context: CommandContext): Plan {
     tls: word(context, 'tls', SINK_TLS, 'off'),
     script: new Script(stage, replies, count(context, 'delay', '0', 86_400_000), count(context, 'seed', '1', 0xffffffff)),
     lmtp: context.flag('lmtp'),
-    without: new Set(context.texts('without').map((keyword) => keyword.toUpperCase())),
+    without: new Set(context.texts('without').map(keyword)),
     slowRead: context.flag('slow-read'),
     count: context.text('count') === undefined ? Infinity : count(context, 'count', '1', 1e12, 1),
     quiet: context.flag('quiet'),
     full: context.flag('full'),
   }
+}
+
+function keyword(text: string): string {
+  const found = SINK_KEYWORDS.find((candidate) => candidate === text.toUpperCase())
+  if (found === undefined) throw usageError(`--without ${text}: the sink announces ${SINK_KEYWORDS.join(', ')}`)
+  return found
 }
 
 function word<T extends string>(context: CommandContext, option: string, words: readonly T[], fallback: T): T {

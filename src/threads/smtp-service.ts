@@ -276,7 +276,7 @@ export class SmtpService {
 
   #quotaRefusal(account: string, what: 'message' | 'recipient'): Extract<RelayDecision, { kind: 'refuse' }> {
     if (this.#options.authenticator.isGone(account)) return ACCOUNT_GONE
-    const text = `${what} quota of this hour is used up`
+    const text = `${what === 'message' ? 'Message' : 'Recipient'} quota of this hour is used up`
     return { kind: 'refuse', rule: 'account-quota', reply: { code: ReplyCode.localError, enhanced: Enhanced.temporaryRefusal, text } }
   }
 

@@ -139,8 +139,8 @@ test('a change that changes nothing says why that may be', async () => {
 
 test('queue show prints one fact a line', async () => {
   using fake = new Fake()
-  await fake.open({ 'queue.show': rows({ id: '00000000abc', bytes: 3 }) })
-  assert.equal((await fake.run('queue show 00000000abc')).out, 'id          00000000abc\nbytes       3\n\n')
+  await fake.open({ 'queue.show': rows({ id: '00000000abc', bytes: 3, envid: '', flags: ['dots', 'binary'] }) })
+  assert.equal((await fake.run('queue show 00000000abc')).out, 'id          00000000abc\nbytes       3\nflags       dots binary\n\n')
   assert.deepEqual(fake.asked[0]?.args, { id: '00000000abc' })
 })
 

@@ -78,6 +78,10 @@ const MISTAKES: readonly [words: string[], said: string][] = [
   [['sink', '--reply', '451:0.6', '--reply', '550:50%'], '--reply: the shares are more than 1 together'],
   [['sink', '--stage', 'helo'], '--stage is one of mail, rcpt, data, dot'],
   [['sink', '--tls', 'yes'], '--tls is one of off, starttls, implicit, broken'],
+  [
+    ['sink', '--without', 'DSM'],
+    '--without DSM: the sink announces PIPELINING, 8BITMIME, SMTPUTF8, CHUNKING, SIZE, DSN, ENHANCEDSTATUSCODES, STARTTLS',
+  ],
   [['sink', '--count', '0'], '--count is a number from 1 to 1000000000000'],
   [['sink', '--port', '0', '--host', '192.0.2.1'], 'cannot listen on 192.0.2.1:0: no interface of this machine has that address'],
   [['sink', '2526'], 'unexpected argument: 2526; rohrpost sink --help says what it takes'],

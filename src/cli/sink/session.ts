@@ -48,7 +48,10 @@ export interface SinkSettings {
 const LINE_BYTES_MAX = 8 * 1024
 const RECIPIENTS_MAX = 100_000
 const SIZE_MAX = 1024 * 1024 * 1024
+/** What EHLO announces, besides STARTTLS. */
 const KEYWORDS = ['PIPELINING', '8BITMIME', 'SMTPUTF8', 'CHUNKING', `SIZE ${SIZE_MAX}`, 'DSN', 'ENHANCEDSTATUSCODES']
+/** What `--without` may name. */
+export const SINK_KEYWORDS: readonly string[] = [...KEYWORDS.map(keywordOf), 'STARTTLS']
 const CRLF: Buffer = Buffer.from('\r\n')
 
 const OK = '250 2.0.0 Ok\r\n'
@@ -127,7 +130,7 @@ export class SinkSession {
     this.#reset()
     if (verb === 'HELO') return this.#host.write('250 sink.invalid\r\n')
     const offers = this.#settings.starttls && !this.#secure ? [...KEYWORDS, 'STARTTLS'] : KEYWORDS
-    const lines = ['sink.invalid', ...offers.filter((keyword) => !this.#settings.without.has(keyword.split(' ')[0] as string))]
+    const lines = ['sink.invalid', ...offers.filter((keyword) => !this.#settings.without.has(keywordOf(keyword)))]
     this.#host.write(lines.map((line, i) => `250${i === lines.length - 1 ? ' ' : '-'}${line}\r\n`).join(''))
   }
 
@@ -268,6 +271,10 @@ export class SinkSession {
 }
 
 const NO_HEAD: Buffer = Buffer.alloc(0)
+
+function keywordOf(line: string): string {
+  return line.split(' ')[0] as string
+}
 
 function accepts(code: number): boolean {
   return code === 0 || code < 300

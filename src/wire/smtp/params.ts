@@ -144,6 +144,11 @@ const SP = 0x20
 const EQUALS = 0x3d
 const SEMICOLON = 0x3b
 
+function keywordsOf<T>(group: number, rows: readonly ParamRow<T>[]): string {
+  const keywords = rows.filter((row) => row.group === group).map(({ keyword }) => keyword)
+  return keywords.join(' or ')
+}
+
 function parseParams<T extends object>(
   buf: Buffer,
   start: number,
@@ -161,7 +166,7 @@ function parseParams<T extends object>(
     const equals = indexOf(buf, EQUALS, at, stop)
     const row = rows.find((candidate) => isWord(buf, at, equals, candidate.keyword) && (extensions & candidate.extension) !== 0)
     if (!row) return unknownParam(buf, at, equals)
-    if ((seen & row.group) !== 0) return err({ kind: 'syntax', text: `${row.keyword} given twice` })
+    if ((seen & row.group) !== 0) return err({ kind: 'syntax', text: `${keywordsOf(row.group, rows)} given twice` })
     seen |= row.group
     const value = equals < stop ? { buf, start: equals + 1, end: stop } : undefined
     if (!row.set(draft, value, extensions)) return err({ kind: 'syntax', text: `bad value of ${row.keyword}` })
