@@ -141,7 +141,14 @@ test('--reply and --stage script the answers', async () => {
   await using sink = await startSink('--reply', '550:100%', '--stage', 'rcpt')
   const ran = await run(['send', '--server', `127.0.0.1:${sink.port}`, '--from', '', '--to', 'b@x'])
   assert.deepEqual([ran.code, ran.out], [1, 'b@x: 550 5.0.0 scripted answer\n'])
-  assert.match((await sink.stop()).err, /0 messages/)
+  assert.match((await sink.stop()).err, /0 messages.* 1 refused/)
+})
+
+test('a scripted 251 takes the recipient', async () => {
+  await using sink = await startSink('--json', '--reply', '251', '--stage', 'rcpt')
+  const ran = await run(['send', '--server', `127.0.0.1:${sink.port}`, '--from', '', '--to', 'b@x'])
+  assert.equal(ran.code, 0)
+  assert.deepEqual(parsed((await sink.lines(1))[0]).to, ['b@x'])
 })
 
 test('--delay holds the answer back', async () => {

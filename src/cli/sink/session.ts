@@ -240,7 +240,9 @@ export class SinkSession {
   #answer(stage: Stage, usual: string, accept: () => void): void {
     this.#later(stage, () => {
       const code = this.#settings.script.pick(stage)
-      if (code === 0) accept()
+      // 2xx to DATA is no answer that a client can go on with.
+      if (code === 0 || (stage !== 'data' && accepts(code))) accept()
+      else this.#host.refused()
       this.#host.write(code === 0 ? usual : scriptedLine(code))
       if (code === 421) this.#end('')
     })
