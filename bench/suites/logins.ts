@@ -33,6 +33,7 @@ async function measure(server: Server, options: BenchOptions, guesser: Guesser |
 async function guessing(server: Server, options: BenchOptions): Promise<Run> {
   const guesser = new Guesser(server.port(), GUESSERS, ACCOUNT)
   try {
+    await guesser.started()
     return await measure(server, options, guesser)
   } finally {
     await guesser.stop()
