@@ -13,7 +13,7 @@ const LINE_CHARS_MAX = 1000
 /** Lines of one connection that are kept for a later match: a greeting, an answer to EHLO and a few transactions. */
 const KEPT_LINES_MAX = 64
 /** Connections whose lines are kept; those that spoke first are forgotten first. */
-const KEPT_CONNECTIONS_MAX = 2000
+const KEPT_CONNECTIONS_MAX = 500
 const SECRET = '(secret)'
 /** AUTH with an initial response (RFC 4954 §4): the mechanism is told, the rest is not. */
 const AUTH_LINE = /^(AUTH\s+\S+)\s.*/is
@@ -44,6 +44,8 @@ interface Subscription {
   readonly answer: Answer
   /** Connections whose dialogue has matched. */
   readonly matched: Set<number>
+  /** Serial of the last line before it began. */
+  readonly since: number
   /** Serial of the last line told, by connection. */
   readonly told: Map<number, number>
 }
@@ -72,7 +74,7 @@ export class Traces {
   add(args: unknown, answer: Answer): void {
     const match = (args as { match?: unknown }).match
     const wanted = typeof match === 'string' ? match.toLowerCase() : ''
-    const subscription: Subscription = { match: wanted, answer, matched: new Set(), told: new Map() }
+    const subscription: Subscription = { match: wanted, answer, matched: new Set(), since: this.#serial, told: new Map() }
     this.#subscriptions.add(subscription)
     answer.onCancel(() => {
       this.#subscriptions.delete(subscription)
@@ -166,7 +168,7 @@ export class Traces {
 
 /** Tells what it was not told yet: one line, or all that came before the first that matched. */
 function tell(subscription: Subscription, connection: number, lines: readonly Line[]): void {
-  const told = subscription.told.get(connection) ?? 0
+  const told = subscription.told.get(connection) ?? subscription.since
   let from = lines.length
   while (from > 0 && (lines[from - 1] as Line).serial > told) from--
   for (; from < lines.length; from++) subscription.answer.row((lines[from] as Line).row)

@@ -80,6 +80,17 @@ test('of a session that talked long before it matches, the last lines are told',
   assert.deepEqual([lines[0], lines[62], lines[63]], ['1 in NOOP 937', '1 in NOOP 999', '1 in MAIL FROM:<anna@example.org>'])
 })
 
+test('who comes later is not told what was said before', () => {
+  const traces = new Traces(new ManualClock(), 'client')
+  subscribe(traces, 'anna')
+  traces.piece(1, '192.0.2.1', 'in', Buffer.from('EHLO x\r\n'), 'text')
+  const all = subscribe(traces, '')
+  const anna = subscribe(traces, 'anna')
+  traces.piece(1, '192.0.2.1', 'in', Buffer.from('NOOP\r\nMAIL FROM:<anna@example.org>\r\n'), 'text')
+  assert.deepEqual(all.lines, ['1 in NOOP', '1 in MAIL FROM:<anna@example.org>'])
+  assert.deepEqual(anna.lines, all.lines)
+})
+
 test('a delivery that matches is told with the greeting of its connection, without the messages before, and nothing twice', () => {
   const traces = new Traces(new ManualClock(), 'site')
   const { lines } = subscribe(traces, 'shop')
