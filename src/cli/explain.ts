@@ -55,6 +55,8 @@ interface HistoryEvent {
   readonly time: string
   readonly type: string
   readonly recipient: string
+  /** Where it was tried, '' when nowhere. */
+  readonly site?: string
   readonly code: number
   readonly enhanced: string
   readonly reply: string
@@ -73,7 +75,8 @@ function explanationLines(row: Explanation): string[] {
   const known = facts.filter(([, value]) => value !== '').map(([title, value]) => `${title.padEnd(12)}${printable(value)}`)
   const history = row.history.map((event) => {
     const reply = [event.code > 0 ? event.code : '', event.enhanced, event.reply].filter((part) => part !== '').join(' ')
-    return `  ${event.time}  ${event.type.padEnd(9)}  ${printable(`${event.recipient}  ${reply}`).trimEnd()}`
+    const site = event.site ? `at ${event.site}  ` : ''
+    return `  ${event.time}  ${event.type.padEnd(9)}  ${printable(`${event.recipient}  ${site}${reply}`).trimEnd()}`
   })
   return history.length > 0 ? [...known, 'history', ...history, ''] : [...known, '']
 }

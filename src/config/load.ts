@@ -71,7 +71,11 @@ async function importDefault(path: string, version: number, bad: (text: string) 
     throw bad(`cannot be loaded: ${placeOf(error, path)}${error instanceof Error ? error.message : String(error)}`)
   }
   if (!('default' in module)) throw bad('has no default export; expected `export default { … }`')
-  return module['default']
+  // An empty file, or one whose export was forgotten, is CommonJS to Node and exports an empty object: no wish for the defaults.
+  const exported = module['default']
+  const isEmpty = typeof exported === 'object' && exported !== null && Object.keys(exported).length === 0
+  if (isEmpty && 'module.exports' in module) throw bad('exports nothing; expected `export default { … }`')
+  return exported
 }
 
 /** A syntax error's stack begins with its place. */

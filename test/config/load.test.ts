@@ -53,6 +53,8 @@ test('a file that cannot be used is named, with what is wrong', async () => {
     [write(folder, 'half.json', '{"hostname": '), /is not JSON: /],
     [write(folder, 'syntax.ts', 'export default {'), /cannot be loaded: /],
     [write(folder, 'throws.mjs', `throw new Error('no secret found')`), /cannot be loaded: line 1: no secret found/],
+    [write(folder, 'empty.ts', ''), /exports nothing; expected `export default/],
+    [write(folder, 'forgotten.ts', "const config = { hostname: 'mx.example.org' }"), /exports nothing/],
     [write(folder, 'nothing.mjs', 'export const hostname = 1'), /has no default export/],
     [write(folder, 'wrong.json', '{"mxPort": -1}'), /mxPort: -1 is not allowed/],
   ]
