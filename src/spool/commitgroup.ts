@@ -29,6 +29,8 @@ export interface ChangeOp {
   readonly request: ChangeRequest
   /** Called once, when the outcome is durable: whether the group was changed by it. */
   readonly done: (changed: boolean) => void
+  /** Of an operator's order: called when the disk does not take it for now. It is kept all the same. */
+  readonly failed: ((error: SpoolError) => void) | undefined
   /** The committer's: it counts them as they are handed in. */
   number: number
   /** Id for the notification, 0 until one is needed; the same when the commit is retried. */

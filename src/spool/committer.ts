@@ -341,7 +341,10 @@ export class Committer {
     this.#limit = Math.max(1, Math.floor(Math.min(this.#limit, group.size) / 2))
     const refusal: SpoolError = { kind: full ? 'full' : 'failed', cause: cause.message }
     this.#putBack(group.fail(refusal))
-    if (this.#failures > 1) this.#refuseWaiting(refusal)
+    if (this.#failures > 1) {
+      this.#refuseWaiting(refusal)
+      for (const { failed } of this.#changes) failed?.(refusal)
+    }
     const waiters = this.#waiters
     this.#waiters = waiters.filter((waiter) => !waiter.reject)
     for (const waiter of waiters) waiter.reject?.(cause)

@@ -7,7 +7,7 @@ import { assert } from '../lib/assert.ts'
 import type { Timer } from '../lib/clock.ts'
 import { Committer } from './committer.ts'
 import type { CommitterPorts } from './committer.ts'
-import type { ChangeRequest } from './commitgroup.ts'
+import type { ChangeOp, ChangeRequest } from './commitgroup.ts'
 import { compactSegment } from './compact.ts'
 import type { IndexVisitor, SpoolDisk } from './disk.ts'
 import { nextTurn } from './disk.ts'
@@ -158,12 +158,17 @@ export class SpoolOwner {
 
   /**
    * An operator's action; resolves with the number of groups it changed, after the commit. `host.settled` tells too.
+   * Rejects when the disk fails more than once meanwhile: somebody waits for the answer.
    * `reason` is what senders are told of a bounce, instead of a general word.
    */
   async admin(action: AdminAction, rows: readonly AdminRef[], reason = ''): Promise<number> {
     const changes = rows.map((row) => {
       const order = { action, reason, only: row.only }
-      return new Promise<boolean>((done) => this.#change(row, { kind: 'admin', order }, done))
+      return new Promise<boolean>((done, reject) => {
+        const failed = ({ cause }: SpoolError): void =>
+          reject(new Error(`the spool cannot be written (${cause}); the order is kept and carried out when it can`))
+        this.#change(row, { kind: 'admin', order }, done, failed)
+      })
     })
     const changed = await Promise.all(changes)
     return changed.filter(Boolean).length
@@ -329,10 +334,10 @@ export class SpoolOwner {
     return this.#gauge.short
   }
 
-  #change(ref: RowRef, request: ChangeRequest, done: (changed: boolean) => void): void {
+  #change(ref: RowRef, request: ChangeRequest, done: ChangeOp['done'], failed?: ChangeOp['failed']): void {
     const owned = this.#byShard.get(shardOf(ref.id))
     assert(owned, 'change of a group in a shard of another owner')
-    owned.committer.change({ id: ref.id, group: ref.group, request, done, number: 0, dsnId: 0, logged: false })
+    owned.committer.change({ id: ref.id, group: ref.group, request, done, failed, number: 0, dsnId: 0, logged: false })
   }
 
   /** False when `tell` stopped it. */

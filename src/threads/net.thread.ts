@@ -158,7 +158,7 @@ thread.run({
         answer.row(changed)
         answer.end()
       },
-      (error: unknown) => answer.end(String(error)),
+      (error: unknown) => answer.end(error instanceof Error ? error.message : String(error)),
     )
   },
   second: () => {
