@@ -15,6 +15,8 @@ import type { DeliverToScheduler, OwnerToScheduler, SchedulerToDeliver, Schedule
 import { packItems, unpackRows, unpackSettled } from './messages.ts'
 import { ownerOf } from './topology.ts'
 
+const UNROUTED_LOG_MS = 60_000
+
 export interface SchedulerServiceOptions {
   readonly netThreads: number
   readonly deliverThreads: number
@@ -45,6 +47,9 @@ export class SchedulerService implements SchedulerHost<Destination> {
   #isScanComplete = true
   #timer: Timer | undefined
   #timerAt = Infinity
+  /** Questions about routes that failed since the last log line. */
+  #unroutedCount = 0
+  #unroutedTellAt = 0
 
   constructor(options: SchedulerServiceOptions) {
     this.#options = options
@@ -115,6 +120,7 @@ export class SchedulerService implements SchedulerHost<Destination> {
         this.scheduler.inFlight(index, message.rows)
         break
       case 'deliver.route':
+        if (message.answer.kind === 'temporary') this.#unrouted(message.domain, message.answer.reply)
         this.scheduler.routeAnswer(message.domain, message.answer)
         break
       case 'deliver.rerouted':
@@ -188,6 +194,16 @@ export class SchedulerService implements SchedulerHost<Destination> {
 
   bounce(rows: readonly RowRef[], reply: Reply): void {
     this.#byOwner(rows, (owner, list) => owner.send({ kind: 'schedule.bounce', rows: list, reply }))
+  }
+
+  /** One line a minute: when DNS is out, every domain is without a route. */
+  #unrouted(domain: string, reply: Reply): void {
+    this.#unroutedCount++
+    const now = this.#options.clock.now()
+    if (now < this.#unroutedTellAt) return
+    this.#unroutedTellAt = now + UNROUTED_LOG_MS
+    this.#options.log.warn({ domain, reply, failures: this.#unroutedCount }, 'no route for now')
+    this.#unroutedCount = 0
   }
 
   backedOff(record: BackoffRecord): void {

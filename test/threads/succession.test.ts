@@ -8,6 +8,7 @@ import { defaultLimits } from '../../src/config/limits.ts'
 import { deliverLimits } from '../../src/deliver/limits.ts'
 import type { Router } from '../../src/deliver/route.ts'
 import { ManualClock } from '../../src/lib/clock.ts'
+import type { Log } from '../../src/lib/log.ts'
 import { Prng } from '../../src/lib/prng.ts'
 import type { Settlement } from '../../src/spool/types.ts'
 import { Channel, type Sender } from '../../src/threads/channel.ts'
@@ -37,9 +38,8 @@ class Remembered<Out> implements Sender<Out> {
 
 const silent = { info: (): void => undefined, warn: (): void => undefined }
 
-function service(deliverThreads: number): SchedulerService {
-  const clock = new ManualClock()
-  return new SchedulerService({ netThreads: 1, deliverThreads, shards: 1, clock, random: new Prng(1), settings: {}, log: silent })
+function service(deliverThreads: number, log: Pick<Log, 'info' | 'warn'> = silent, clock = new ManualClock()): SchedulerService {
+  return new SchedulerService({ netThreads: 1, deliverThreads, shards: 1, clock, random: new Prng(1), settings: {}, log })
 }
 
 function row(id: number, domain: string): Parameters<typeof packRows>[0][number] {
@@ -127,4 +127,24 @@ test('outcomes that wait for their owner stop new work, until half of them are w
   assert.deepEqual(told(successor), [true])
   deliver.fromOwner({ kind: 'spool.ack', batch: batches[2000] as number })
   assert.deepEqual(told(successor), [true, false])
+})
+
+/** A DNS outage left nothing in the log. */
+test('domains without a route are told once a minute, with their number', () => {
+  const told: string[] = []
+  const warn = (facts: object, text: string): void => void told.push(`${text} ${JSON.stringify(facts)}`)
+  const clock = new ManualClock()
+  const scheduler = service(1, { info: (): void => undefined, warn: warn as Log['warn'] }, clock)
+  scheduler.deliverUp(0, new Remembered<SchedulerToDeliver>())
+  const reply = { code: 451, enhanced: '4.4.3', text: 'no answer' }
+  const fail = (domain: string): void =>
+    scheduler.fromDeliver(0, { kind: 'deliver.route', domain, answer: { kind: 'temporary', reply, retryMs: 1000 } })
+  for (const domain of ['a.example', 'b.example', 'c.example']) fail(domain)
+  clock.advance(60_000)
+  fail('d.example')
+  const said = JSON.stringify(reply)
+  assert.deepEqual(told, [
+    `no route for now {"domain":"a.example","reply":${said},"failures":1}`,
+    `no route for now {"domain":"d.example","reply":${said},"failures":3}`,
+  ])
 })
