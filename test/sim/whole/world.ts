@@ -538,14 +538,11 @@ export class World {
 
   #admin(action: AdminOrder['action'], rows: readonly RowRef[]): void {
     const { life, owner } = this.#thread(ownerOf(shardOf((rows[0] as RowRef).id), this.#options.net))
-    if (owner)
-      life?.enter(
-        () =>
-          void owner.owner.admin(
-            action,
-            rows.map(({ id, group }) => ({ id, group })),
-          ),
-      )
+    if (!owner) return
+    const refs = rows.map(({ id, group }) => ({ id, group }))
+    // A disk that goes on failing: the order is kept.
+    const isKept = (error: unknown): void => assert.match(String(error), /the order is kept/)
+    life?.enter(() => void owner.owner.admin(action, refs).catch(isKept))
   }
 
   /** Groups on disk, as the owners count them; NaN while one is down. */
