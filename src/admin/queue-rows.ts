@@ -39,12 +39,13 @@ export interface Overlay {
 
 /** An envelope as people and scripts see it: flags by their names, times in ISO 8601, what was not asked for left out. */
 export function envelopeRow(envelope: Envelope): object {
-  const { id, acceptedAt, flags, deliverBy, releaseAt = 0, ...rest } = envelope
+  const { id, acceptedAt, flags, deliverBy, releaseAt = 0, class: given, ...rest } = envelope
   return {
     id: idToText(id),
     acceptedAt: iso(acceptedAt),
     ...rest,
     flags: Object.entries(EnvelopeFlag).flatMap(([name, bit]) => ((flags & bit) !== 0 ? [name] : [])),
+    ...(given !== undefined && { class: className(given) }),
     ...(deliverBy !== 0 && { deliverBy: iso(deliverBy) }),
     ...(releaseAt !== 0 && { releaseAt: iso(releaseAt) }),
   }
@@ -94,8 +95,8 @@ export interface QueueFilter {
   readonly older?: string
 }
 
-export function className(group: Group): string {
-  return group.class === QueueClass.bulk ? 'bulk' : 'transactional'
+export function className(given: QueueClass): string {
+  return given === QueueClass.bulk ? 'bulk' : 'transactional'
 }
 
 /** The state that the stored record alone tells: enough when no server runs. */
@@ -143,7 +144,7 @@ export function linesOf(group: Group, envelope: Envelope, overlay: Overlay): Que
     sender: envelope.sender,
     recipient: recipient.address,
     tenant: group.tenant,
-    class: className(group),
+    class: className(group.class),
     site: overlay.site,
     state: overlay.state,
     attempts: group.attempts,

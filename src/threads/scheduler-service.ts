@@ -199,7 +199,7 @@ export class SchedulerService implements SchedulerHost<Destination> {
   /** One line a minute: when DNS is out, every domain is without a route. */
   #unrouted(domain: string, reply: Reply): void {
     this.#unroutedCount++
-    const now = this.#options.clock.now()
+    const now = this.#options.clock.mono()
     if (now < this.#unroutedTellAt) return
     this.#unroutedTellAt = now + UNROUTED_LOG_MS
     this.#options.log.warn({ domain, reply, failures: this.#unroutedCount }, 'no route for now')

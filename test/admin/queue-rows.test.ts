@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { envelopeRow } from '../../src/admin/queue-rows.ts'
 import { idToText, messageId } from '../../src/spool/ids.ts'
-import { EnvelopeFlag, type Envelope } from '../../src/spool/types.ts'
+import { EnvelopeFlag, QueueClass, type Envelope } from '../../src/spool/types.ts'
 
 const ENVELOPE: Envelope = {
   id: messageId(1, 5),
@@ -35,10 +35,11 @@ test('an envelope names its flags, and says nothing of what was not asked for', 
 
 test('an envelope with a time to keep says it as a time', () => {
   const time = Date.UTC(2026, 10, 25)
-  const row = envelopeRow({ ...ENVELOPE, deliverBy: time, releaseAt: time, holdForSeconds: 60 })
-  assert.deepEqual(Object.entries(row).slice(-4), [
+  const row = envelopeRow({ ...ENVELOPE, deliverBy: time, releaseAt: time, holdForSeconds: 60, class: QueueClass.transactional })
+  assert.deepEqual(Object.entries(row).slice(-5), [
     ['holdForSeconds', 60],
     ['flags', ['dots', 'smtputf8']],
+    ['class', 'transactional'],
     ['deliverBy', '2026-11-25T00:00:00.000Z'],
     ['releaseAt', '2026-11-25T00:00:00.000Z'],
   ])

@@ -195,7 +195,11 @@ test('metrics are passed through', async () => {
 
 test('explain says what a message waits for, and what happened', async () => {
   using fake = new Fake()
-  const history = [{ time: '2026-11-24T06:50:00.000Z', type: 'delay', recipient: 'b@x', code: 451, enhanced: '4.7.1', reply: 'later' }]
+  const reply = { recipient: 'b@x', code: 451, enhanced: '4.7.1', reply: 'later' }
+  const history = [
+    { time: '2026-11-24T06:49:00.000Z', type: 'reception', recipient: 'b@x', site: '', code: 250, enhanced: '2.0.0', reply: '' },
+    { time: '2026-11-24T06:50:00.000Z', type: 'delay', site: 'google', ...reply },
+  ]
   const binding = { limit: 'connections', value: '5', origin: 'provider google' }
   const row = {
     id: '00000000abc',
@@ -218,7 +222,8 @@ test('explain says what a message waits for, and what happened', async () => {
       'waits for   connections = 5 (provider google)',
       'last reply  451 later',
       'history',
-      '  2026-11-24T06:50:00.000Z  delay      b@x  451 4.7.1 later',
+      '  2026-11-24T06:49:00.000Z  reception  b@x  250 2.0.0',
+      '  2026-11-24T06:50:00.000Z  delay      b@x  at google  451 4.7.1 later',
       '',
       '',
     ].join('\n'),

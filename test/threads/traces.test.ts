@@ -55,6 +55,38 @@ test('name and password that come though AUTH was refused are blanked', () => {
   ])
 })
 
+/** What a client sends about AUTH that is not well-formed, or not wanted: each was told as it came. */
+for (const [title, said, shown] of [
+  ['behind a blank', ' AUTH PLAIN AGFu\r\n', [' AUTH PLAIN (secret)']],
+  ['with an equals sign', 'AUTH=PLAIN AGFu\r\n', ['AUTH=PLAIN (secret)']],
+  ['answers with blanks behind', 'AUTH LOGIN\r\nYW5uYQ== \r\nc2Vj\t\r\n', ['AUTH LOGIN', '(secret)', '(secret)']],
+  ['an answer behind a cancellation', 'AUTH PLAIN\r\n*\r\nAGFu\r\n', ['AUTH PLAIN', '(secret)', '(secret)']],
+  ['an answer that begins like a command', 'AUTH LOGIN\r\nDATA/abc=\r\n', ['AUTH LOGIN', '(secret)']],
+  ['an answer of several words', 'AUTH LOGIN\r\nmy pass word\r\nNOOP\r\nxyz\r\n', ['AUTH LOGIN', '(secret)', 'NOOP', 'xyz']],
+] as const) {
+  test(`secrets are blanked: ${title}, whole and byte by byte`, () => {
+    for (const step of [said.length, 1]) {
+      const traces = new Traces(new ManualClock(), 'client')
+      const { lines } = subscribe(traces, '')
+      traces.piece(1, '192.0.2.1', 'out', Buffer.from('220 mx\r\n'), 'text')
+      for (let i = 0; i < said.length; i += step) traces.piece(1, '192.0.2.1', 'in', Buffer.from(said.slice(i, i + step)), 'text')
+      assert.deepEqual(
+        lines.slice(1),
+        shown.map((line) => `1 in ${line}`),
+      )
+    }
+  })
+}
+
+test('a trace that begins in the middle of an AUTH line is not told its rest', () => {
+  for (const rest of ['lAGFubmEAc2VjcmV0', 'TH PLAIN AGFubmEAc2VjcmV0']) {
+    const traces = new Traces(new ManualClock(), 'client')
+    const { lines } = subscribe(traces, '')
+    traces.piece(1, '192.0.2.1', 'in', Buffer.from(`${rest}\r\nRSET\r\n`), 'text')
+    assert.deepEqual(lines, ['1 in (secret)', '1 in RSET'])
+  }
+})
+
 test('a session that matches is told from its beginning', () => {
   const traces = new Traces(new ManualClock(), 'client')
   const byText = subscribe(traces, 'ANNA')
@@ -76,8 +108,8 @@ test('of a session that talked long before it matches, the last lines are told',
   const { lines } = subscribe(traces, 'anna')
   for (let i = 0; i < 1000; i++) traces.piece(1, '192.0.2.1', 'in', Buffer.from(`NOOP ${i}\r\n`), 'text')
   traces.piece(1, '192.0.2.1', 'in', Buffer.from('MAIL FROM:<anna@example.org>\r\n'), 'text')
-  assert.equal(lines.length, 64)
-  assert.deepEqual([lines[0], lines[62], lines[63]], ['1 in NOOP 937', '1 in NOOP 999', '1 in MAIL FROM:<anna@example.org>'])
+  assert.equal(lines.length, 65)
+  assert.deepEqual([lines[0], lines[63], lines[64]], ['1 in NOOP 936', '1 in NOOP 999', '1 in MAIL FROM:<anna@example.org>'])
 })
 
 test('who comes later is not told what was said before', () => {
@@ -91,15 +123,36 @@ test('who comes later is not told what was said before', () => {
   assert.deepEqual(anna.lines, all.lines)
 })
 
-test('a delivery that matches is told with the greeting of its connection, without the messages before, and nothing twice', () => {
+/** Whoever looked for the second message was told RCPT and reply of the first, which was somebody else's. */
+test('of a connection that a trace joins in the middle of a message, the next tracer is told nothing of that message', () => {
   const traces = new Traces(new ManualClock(), 'site')
   const { lines } = subscribe(traces, 'shop')
-  traces.line(7, 'mx.example.net', 'in', '220 hello')
+  traces.line(7, 'mx.example.net', 'out', 'RCPT TO:<secret@bank.example>')
+  traces.line(7, 'mx.example.net', 'in', '250 queued')
   for (const tenant of ['bank', 'shop', 'bank', 'shop']) {
     traces.message(7, 'mx.example.net', `message of ${tenant}`)
     traces.line(7, 'mx.example.net', 'out', 'MAIL')
   }
-  assert.deepEqual(lines, ['7 in 220 hello', '7 note message of shop', '7 out MAIL', '7 note message of shop', '7 out MAIL'])
+  assert.deepEqual(lines, ['7 note message of shop', '7 out MAIL', '7 note message of shop', '7 out MAIL'])
+})
+
+test('a delivery that is found by a reply is told from its note on', () => {
+  const traces = new Traces(new ManualClock(), 'site')
+  const { lines } = subscribe(traces, 'greylisted')
+  traces.message(7, 'mx.example.net', 'message of shop')
+  traces.line(7, 'mx.example.net', 'out', 'MAIL')
+  traces.line(7, 'mx.example.net', 'in', '451 greylisted')
+  assert.deepEqual(lines, ['7 note message of shop', '7 out MAIL', '7 in 451 greylisted'])
+})
+
+/** Each chunk took the place of a line, so that the commands were gone when the reply matched. */
+test('a long body does not push out what was said before it', () => {
+  const traces = new Traces(new ManualClock(), 'client')
+  const { lines } = subscribe(traces, 'queued as 0')
+  traces.piece(1, '192.0.2.1', 'in', Buffer.from('EHLO x\r\nDATA\r\n'), 'text')
+  for (let i = 0; i < 100; i++) traces.piece(1, '192.0.2.1', 'in', Buffer.alloc(1000), 'body')
+  traces.piece(1, '192.0.2.1', 'out', Buffer.from('250 queued as 0\r\n'), 'text')
+  assert.deepEqual(lines, ['1 in EHLO x', '1 in DATA', '1 out 250 queued as 0'])
 })
 
 test('a delivery is followed by site, or from the message that somebody looks for to the next one', () => {

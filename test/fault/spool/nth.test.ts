@@ -81,18 +81,17 @@ async function scenario(world: World, trigger: Trigger): Promise<void> {
   assert.deepEqual((await again.check()).findings, [])
 }
 
-/** The operator hears of a disk that goes on failing; the order is carried out all the same, and a second one finds nothing to do. */
+/** The operator hears of a disk that goes on failing; the order is carried out all the same, so that the next one finds nothing to do. */
 async function hold(bench: Bench, rows: readonly RowRef[], trigger: Trigger): Promise<void> {
-  let held: number
-  try {
-    held = await bench.drive(bench.owner.admin('hold', rows))
-  } catch (error) {
-    assert.ok(trigger.fired, String(error))
-    assert.match(String(error), /the order is kept/)
-    await bench.drive(bench.owner.admin('hold', rows).catch(() => 0))
-    return
+  for (let refused = 0; ; refused++) {
+    try {
+      assert.equal(await bench.drive(bench.owner.admin('hold', rows)), refused === 0 ? rows.length : 0)
+      return
+    } catch (error) {
+      assert.match(String(error), /the order is kept/)
+      assert.ok(trigger.fired && refused < 20, String(error))
+    }
   }
-  assert.equal(held, rows.length)
 }
 
 /** Who was accepted is there with its body and one notification; who was refused is not. */
